@@ -1,0 +1,122 @@
+/*
+ * imgstore/registry.h - a handle on one remote registry.
+ *
+ * The handle carries the host, its credentials, TLS and proxy settings, mirrors, time limits and the
+ * transport. It keeps connections and bearer tokens between operations. Secrets are never logged, never
+ * part of an error, never sent to another origin, and are wiped when freed.
+ * Sources: distribution-spec 1.1, the Docker registry v2 token flow, RFC 9110, 6750, 8288.
+ */
+#ifndef IMGSTORE_REGISTRY_H
+#define IMGSTORE_REGISTRY_H
+
+#include "imgstore/common.h"
+#include "imgstore/transport.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  /** Speak http. Without it: https, except that a loopback host that speaks no TLS at all is spoken to in http. */
+  IMGSTORE_REGISTRY_PLAIN_HTTP = 1u << 0,
+  /** Do not check certificates. */
+  IMGSTORE_REGISTRY_INSECURE_TLS = 1u << 1,
+  /** Take proxies from http_proxy, https_proxy, all_proxy, no_proxy, and files below from the environment:
+      $DOCKER_CONFIG or $HOME/.docker/config.json, then $REGISTRY_AUTH_FILE or $XDG_RUNTIME_DIR/containers/auth.json. */
+  IMGSTORE_REGISTRY_USE_ENVIRONMENT = 1u << 2,
+  /** Follow the "urls" of foreign layers (never authenticated). */
+  IMGSTORE_REGISTRY_FOREIGN_URLS = 1u << 3
+};
+
+enum {
+  /** The mirror is asked for blobs and manifests by digest only, never for tags. */
+  IMGSTORE_MIRROR_DIGEST_ONLY = 1u << 0,
+  IMGSTORE_MIRROR_PLAIN_HTTP = 1u << 1,
+  IMGSTORE_MIRROR_INSECURE_TLS = 1u << 2
+};
+
+/** Options of a registry. All strings are copied; NULL means not given. */
+typedef struct imgstore_registry_options {
+  size_t size;
+  uint32_t flags;                   /**< IMGSTORE_REGISTRY_* */
+  uint32_t max_connections;         /**< connections to one host, 1..64; default 4 */
+  const char *username;             /**< with password; tried before any file */
+  const char *password;
+  const char *identity_token;       /**< OAuth2 refresh token instead of username and password */
+  const char *docker_config;        /**< folder of a Docker config.json (auths, credHelpers, credsStore) */
+  const char *auth_file;            /**< a containers auth.json */
+  const char *ca_file;              /**< PEM; trusted in place of the system's authorities */
+  const char *cert_file;            /**< PEM client certificate */
+  const char *key_file;             /**< PEM client key */
+  const char *certs_dir;            /**< folder in certs.d layout: HOST[:PORT]/{*.crt,*.cert,*.key} */
+  const char *proxy;                /**< proxy URL for every request but to no_proxy; "" forces none */
+  const char *no_proxy;             /**< comma-separated hosts and .domains */
+  const char *user_agent;           /**< default "imgstore/VERSION" */
+  const imgstore_transport *transport; /**< NULL: libcurl. Copied; destroy() is called when the registry is freed. */
+  uint32_t connect_timeout;         /**< ms for name look-up, connect, TLS; default 30000 */
+  uint32_t first_byte_timeout;      /**< ms from request to status line; default 60000 */
+  uint32_t stall_window;            /**< ms; default 30000 */
+  uint32_t stall_bytes;             /**< fewer body bytes than this in stall_window is a stall; default 1024 */
+  uint32_t total_timeout;           /**< ms for a whole operation; 0 (default): none */
+  uint32_t retries;                 /**< tries without progress before giving up; default 5 */
+  uint32_t retry_delay;             /**< first back-off in ms, doubled and jittered after; default 500 */
+  uint32_t max_retry_delay;         /**< ceiling of a back-off and of an honoured Retry-After, ms; default 60000 */
+  uint32_t max_redirects;           /**< default 10 */
+} imgstore_registry_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_registry_options) of the caller. */
+IMGSTORE_API int32_t imgstore_registry_options_init(imgstore_registry_options *options, size_t size);
+
+/**
+ * Makes a handle; nothing is sent.
+ * host: HOST[:PORT] as in a reference ("docker.io", "localhost:5000", "[::1]:5000"). options: NULL for defaults.
+ * Errors: IMGSTORE_EINVALID, IMGSTORE_EFORMAT (host, or a config file, which is named), IMGSTORE_EUNSUPPORTED, IMGSTORE_ENOMEM.
+ */
+IMGSTORE_API int32_t imgstore_registry_new(imgstore_context *context, const char *host,
+                                           const imgstore_registry_options *options, imgstore_registry **registry,
+                                           imgstore_error **error);
+/** Frees the handle; an operation that uses it keeps what it needs. */
+IMGSTORE_API void imgstore_registry_free(imgstore_registry *registry);
+/** The host as given. */
+IMGSTORE_API const char *imgstore_registry_host(const imgstore_registry *registry);
+
+/**
+ * Adds a mirror, tried in the order added before the registry itself. Credentials are looked up for the mirror's own
+ * host in the same files; explicit credentials of the registry are not sent to it.
+ * host: HOST[:PORT][/PREFIX]; flags: IMGSTORE_MIRROR_*. Errors: IMGSTORE_EFORMAT, IMGSTORE_EINVALID, IMGSTORE_ENOMEM.
+ */
+IMGSTORE_API int32_t imgstore_registry_add_mirror(imgstore_registry *registry, const char *host, uint32_t flags,
+                                                  imgstore_error **error);
+
+/**
+ * Checks that the registry answers and takes the credentials (GET /v2/). What `login` does before it stores them.
+ * Blocks. Errors: IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, and those of the network.
+ */
+IMGSTORE_API int32_t imgstore_registry_check(imgstore_registry *registry, imgstore_error **error);
+
+/**
+ * Lists the tags of a repository (distribution-spec, "Listing Tags"), following pagination, duplicates dropped,
+ * in the registry's order. Blocks.
+ * repository: such as "library/alpine". tags: a report with one IMGSTORE_REPORT_TAG line per tag, freed by the caller.
+ * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ELIMIT (more than a million tags), network.
+ */
+IMGSTORE_API int32_t imgstore_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report **tags,
+                                            imgstore_error **error);
+
+/**
+ * Stores credentials for host where Docker keeps them: through the credential helper that the configuration names,
+ * else in the file. directory: folder of config.json, created 0700 when missing; NULL: as the environment says.
+ * identity_token: instead of username and password, or NULL.
+ * Errors: IMGSTORE_EFORMAT (the file is not what it should be; it is left alone), IMGSTORE_EACCESS, IMGSTORE_EIO.
+ */
+IMGSTORE_API int32_t imgstore_credentials_store(imgstore_context *context, const char *directory, const char *host,
+                                                const char *username, const char *password, const char *identity_token,
+                                                imgstore_error **error);
+/** Removes the credentials of host. Errors: IMGSTORE_ENOTFOUND when there were none, and as for storing. */
+IMGSTORE_API int32_t imgstore_credentials_erase(imgstore_context *context, const char *directory, const char *host,
+                                                imgstore_error **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

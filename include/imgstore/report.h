@@ -1,0 +1,47 @@
+/*
+ * imgstore/report.h - what a job did or found, line by line: tags, removed objects, damage, skipped entries.
+ */
+#ifndef IMGSTORE_REPORT_H
+#define IMGSTORE_REPORT_H
+
+#include "imgstore/common.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  IMGSTORE_REPORT_TAG = 1,        /**< name: a tag of a repository */
+  IMGSTORE_REPORT_UNTAGGED = 2,   /**< name: a reference that was removed; digest: what it named */
+  IMGSTORE_REPORT_DELETED = 3,    /**< digest, size: a blob that was deleted */
+  IMGSTORE_REPORT_DAMAGED = 4,    /**< digest: a blob that is not what it should be; detail: how */
+  IMGSTORE_REPORT_MISSING = 5,    /**< digest: a blob that should be there; name: an image that needs it */
+  IMGSTORE_REPORT_AFFECTED = 6,   /**< name: a reference whose image is incomplete; digest: the missing object */
+  IMGSTORE_REPORT_QUARANTINED = 7,/**< digest: a damaged blob that was moved out of the way */
+  IMGSTORE_REPORT_REPAIRED = 8,   /**< digest: a blob that was fetched again */
+  IMGSTORE_REPORT_FOREIGN = 9,    /**< name: a file in the store that the library does not know; left alone */
+  IMGSTORE_REPORT_SKIPPED = 10,   /**< name: a path that was not made as the layer says; detail: what and why */
+  IMGSTORE_REPORT_USAGE = 11      /**< name: image; digest; size: total bytes; shared: bytes shared with others */
+};
+
+/** How many lines. 0 for NULL. */
+IMGSTORE_API size_t imgstore_report_count(const imgstore_report *report);
+/** What line i says, one of IMGSTORE_REPORT_*; 0 when out of range. */
+IMGSTORE_API int32_t imgstore_report_kind(const imgstore_report *report, size_t i);
+/** The name in line i, or "". Text from an image: not safe to print to a terminal unescaped. */
+IMGSTORE_API const char *imgstore_report_name(const imgstore_report *report, size_t i);
+/** The digest in line i, or "". */
+IMGSTORE_API const char *imgstore_report_digest(const imgstore_report *report, size_t i);
+/** The words in line i, or "". */
+IMGSTORE_API const char *imgstore_report_detail(const imgstore_report *report, size_t i);
+/** The bytes in line i. */
+IMGSTORE_API uint64_t imgstore_report_size(const imgstore_report *report, size_t i);
+/** The bytes of line i that other images share. */
+IMGSTORE_API uint64_t imgstore_report_shared(const imgstore_report *report, size_t i);
+/** Frees a report. */
+IMGSTORE_API void imgstore_report_free(imgstore_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,76 @@
+/*
+ * imgstore/transfer.h - pull and load: bring images into a store, and unpack them on the way.
+ */
+#ifndef IMGSTORE_TRANSFER_H
+#define IMGSTORE_TRANSFER_H
+
+#include "imgstore/common.h"
+#include "imgstore/operation.h"
+#include "imgstore/rootfs.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  /** Keep the images of all platforms of an index, not just one. */
+  IMGSTORE_PULL_ALL_PLATFORMS = 1u << 0
+};
+
+typedef struct imgstore_pull_options {
+  size_t size;
+  uint32_t flags;        /**< IMGSTORE_PULL_* */
+  uint32_t reserved;     /**< 0 */
+  const char *platform;  /**< "os/arch[/variant]"; NULL: this machine's */
+  const char *unpack_to; /**< a directory to unpack into while the layers stream in; NULL: only pull */
+  const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults */
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_pull_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_pull_options) of the caller. */
+IMGSTORE_API int32_t imgstore_pull_options_init(imgstore_pull_options *options, size_t size);
+
+/**
+ * Pulls name from registry into store: nothing that is there is fetched again, nothing is visible under the name
+ * before all of it is verified and durable. With unpack_to the image is unpacked as well, in the same pass.
+ * reference: as for imgstore_reference_parse; its host must be the registry's.
+ * image: receives the image for the platform, or NULL when not wanted. options: NULL for defaults.
+ * Errors: those of the network, IMGSTORE_ENOTFOUND (name, or no manifest for the platform: the message lists those
+ * there are), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT, IMGSTORE_ENOSPACE, IMGSTORE_ECALLBACK.
+ */
+IMGSTORE_API int32_t imgstore_pull(imgstore_store *store, imgstore_registry *registry, const char *reference,
+                                   const imgstore_pull_options *options, imgstore_image **image, imgstore_error **error);
+/** The same as an operation; imgstore_operation_image gives the image. Keeps what it needs of store and registry. */
+IMGSTORE_API int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, const char *reference,
+                                         const imgstore_pull_options *options, imgstore_operation **operation,
+                                         imgstore_error **error);
+
+typedef struct imgstore_load_options {
+  size_t size;
+  const char *name;     /**< load only this reference of the source; NULL: every one */
+  const char *rename;   /**< with name or a source with one reference: the name to give it; NULL: its own */
+  const char *platform; /**< as for pull; NULL: everything that is there */
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_load_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_load_options) of the caller. */
+IMGSTORE_API int32_t imgstore_load_options_init(imgstore_load_options *options, size_t size);
+
+/**
+ * Copies images from an OCI image-layout directory into the store; every byte is verified on the way.
+ * A reference without a full name in the source gets the one in org.opencontainers.image.ref.name after "path's last component:".
+ * report: one IMGSTORE_REPORT_TAG line per name loaded, or NULL when not wanted.
+ * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EFORMAT (not a layout), IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE.
+ */
+IMGSTORE_API int32_t imgstore_load(imgstore_store *store, const char *path, const imgstore_load_options *options,
+                                   imgstore_report **report, imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the names. */
+IMGSTORE_API int32_t imgstore_load_start(imgstore_store *store, const char *path, const imgstore_load_options *options,
+                                         imgstore_operation **operation, imgstore_error **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

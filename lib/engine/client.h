@@ -1,0 +1,103 @@
+/*
+ * engine/client.h (L4) - joins the protocol state machines of registry/ with a transport: fetches of documents and
+ * blobs through credentials, tokens, mirrors, redirects, retries, hold-backs, time limits and resume.
+ *
+ * A client belongs to one operation and lives on its driving thread. Fetches report through callbacks that run inside
+ * ims_client_perform (never inside the function that starts or resumes one).
+ */
+#ifndef IMS_ENGINE_CLIENT_H
+#define IMS_ENGINE_CLIENT_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/core.h"
+#include "base/error.h"
+#include "imgstore/registry.h"
+#include "oci/digest.h"
+
+typedef struct ims_client ims_client;
+typedef struct ims_fetch ims_fetch;
+
+/** What the operation wants to hear; each may be NULL. object: digest or name that is fetched. */
+typedef struct ims_client_events {
+  void *data;
+  void (*retry)(void *data, const char *object, const char *why, uint32_t delay_ms);
+  void (*warning)(void *data, const char *text);
+  void (*rate)(void *data, uint64_t left, uint64_t limit);
+} ims_client_events;
+
+/** The registry's inside is a shared object: a client keeps it alive. cancelled: looked at while a credential helper
+ * runs. */
+int32_t ims_client_new(ims_client **client, imgstore_registry *registry, const ims_client_events *events,
+                       const atomic_bool *cancelled, ims_error *err);
+/** Cancels what runs, without callbacks. */
+void ims_client_free(ims_client *client);
+/** Transport descriptor to poll for reading, or -1: then perform is called in short intervals. */
+int ims_client_fd(const ims_client *client);
+/** Milliseconds until perform must be called even when the descriptor is not readable; -1: never. */
+int32_t ims_client_timeout(ims_client *client, int64_t now_ms);
+/** Does what can be done: I/O, timers, retries, callbacks. Never waits. */
+void ims_client_perform(ims_client *client, int64_t now_ms);
+
+/* --- documents: whole answers in memory --------------------------------------------------------------------------- */
+
+typedef struct ims_document {
+  const char *data; /**< NULL for a HEAD */
+  size_t size;
+  const char *media_type; /**< Content-Type without parameters; "" when absent */
+  ims_digest digest;      /**< Docker-Content-Digest; algorithm 0 when absent or malformed. Advisory. */
+  uint64_t length;        /**< Content-Length of a HEAD; UINT64_MAX when absent */
+  const char *mirror;     /**< the mirror that answered, or NULL: the registry itself */
+} ims_document;
+
+/** code IMGSTORE_OK: document is set; else err is. The fetch is freed by the client after this returns. */
+typedef void (*ims_document_fn)(void *data, int32_t code, const ims_document *document, const ims_error *err);
+
+/** HEAD or GET of /v2/<repository>/manifests/<reference>; reference: tag or digest text. */
+int32_t ims_fetch_manifest(ims_client *client, const char *repository, const char *reference, bool head,
+                           uint64_t max_size, ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
+/** A small blob (an image config) as a document; its size is checked, its digest is the caller's to check. */
+int32_t ims_fetch_blob_document(ims_client *client, const char *repository, const ims_digest *digest, uint64_t size,
+                                ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
+
+/* --- blobs: streamed
+ * --------------------------------------------------------------------------------------------------- */
+
+typedef struct ims_blob_sink {
+  void *data;
+  /** How many bytes of the blob the sink has, from its start: where a request (the first, or one after a failure)
+   * resumes. */
+  uint64_t (*position)(void *data);
+  /** Bytes at position(); returns how many were taken. Fewer: the fetch pauses until ims_fetch_resume. */
+  size_t (*body)(void *data, const uint8_t *bytes, size_t size);
+  /** The end: IMGSTORE_OK when size bytes were delivered. The fetch is freed after this returns. */
+  void (*done)(void *data, int32_t code, const ims_error *err);
+} ims_blob_sink;
+
+typedef struct ims_blob_request {
+  const char *repository;
+  ims_digest digest;
+  uint64_t size;
+  const char *const *urls; /**< of a foreign layer, used only when the registry option allows */
+  size_t url_count;
+} ims_blob_request;
+
+/**
+ * A 206 must start at position with the right total. A 200 to a range request restarts: the client discards the first
+ * position() bytes of the body (the sink's digest decides in the end), so the sink never sees a byte twice.
+ */
+int32_t ims_fetch_blob(ims_client *client, const ims_blob_request *request, const ims_blob_sink *sink,
+                       ims_fetch **fetch, ims_error *err);
+/** The sink has room again. */
+void ims_fetch_resume(ims_fetch *fetch);
+/** Stops a fetch; its done is not called. */
+void ims_fetch_cancel(ims_fetch *fetch);
+
+/* --- blocking calls behind registry.h
+ * ------------------------------------------------------------------------------------ */
+
+int32_t ims_registry_check(imgstore_registry *registry, ims_error *err);
+int32_t ims_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report *tags, ims_error *err);
+
+#endif

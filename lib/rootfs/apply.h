@@ -1,0 +1,36 @@
+/*
+ * rootfs/apply.h (L3) - applies layers, one after the other, to a directory. Push style: fed with uncompressed bytes
+ * on any one thread at a time, it parses and creates files at once.
+ *
+ * All path work is relative to the root's descriptor and cannot leave it (BEHAVIOUR, "Applying layers").
+ */
+#ifndef IMS_ROOTFS_APPLY_H
+#define IMS_ROOTFS_APPLY_H
+
+#include "base/core.h"
+#include "base/error.h"
+#include "base/report.h"
+#include "imgstore/rootfs.h"
+
+typedef struct ims_apply ims_apply;
+
+/**
+ * Prepares to apply layers to the directory root_fd (kept by the caller, must stay open). options: complete; id maps
+ * are copied. report: where policy lines go; used only inside feed/end_layer/finish.
+ */
+int32_t ims_apply_new(ims_apply **apply, ims_core *core, int root_fd, const imgstore_unpack_options *options,
+                      imgstore_report *report, ims_error *err);
+void ims_apply_free(ims_apply *apply);
+/** Begins a layer, base first. */
+int32_t ims_apply_begin_layer(ims_apply *apply, ims_error *err);
+/** Takes all of data. Errors name the path in the layer. After an error only free is allowed. */
+int32_t ims_apply_feed(ims_apply *apply, const uint8_t *data, size_t size, ims_error *err);
+/** The layer's bytes have ended. */
+int32_t ims_apply_end_layer(ims_apply *apply, ims_error *err);
+/** After the last layer: directory times, and with IMGSTORE_UNPACK_FLUSH everything to stable storage. */
+int32_t ims_apply_finish(ims_apply *apply, ims_error *err);
+
+/** Removes everything below dir_fd (not dir_fd itself), never following links or crossing file systems. */
+int32_t ims_tree_remove(ims_core *core, int dir_fd, ims_error *err);
+
+#endif
