@@ -40,10 +40,15 @@ struct imgstore_exchange {
   void *data;                                                    /**< for the two calls below */
   size_t (*body)(void *data, const uint8_t *bytes, size_t size); /**< SIZE_MAX: not wanted */
   void (*done)(void *data);
+  int32_t
+      failed; /**< what made the response unusable (too many headers, no memory, nonsense): it ends with this code */
 };
 
 /** First value of a response header, case-insensitive; NULL when absent. */
 const char *ims_exchange_response_header(const imgstore_exchange *exchange, const char *name);
+/** Frees the response and forgets how it ended: ready for another start(). */
 void ims_exchange_clear_response(imgstore_exchange *exchange);
+/** The response cannot be used: the exchange will end with code, whatever the transport says. The first one counts. */
+void ims_exchange_fail(imgstore_exchange *exchange, int32_t code);
 
 #endif
