@@ -1,9 +1,10 @@
 /*
- * json/json.h (L1) - strict JSON: a gate without allocation, then typed, case-sensitive accessors; and a writer.
+ * json/json.h (L1) - strict JSON: a gate, then typed, case-sensitive accessors; and a writer.
  *
  * The gate (BEHAVIOUR "JSON", OCI's I-JSON): all input consumed, valid UTF-8, no BOM, no raw control characters, no
  * \u0000 and no lone surrogate escapes, strict numbers, depth at most 64, at most 256k tokens, no duplicate key (exact
- * or case-folded, after unescaping) in an object.
+ * or case-folded, after unescaping) in an object. The gate allocates only for documents with more than 64 keys in open
+ * objects, and never more than 24 bytes a key.
  */
 #ifndef IMS_JSON_JSON_H
 #define IMS_JSON_JSON_H
@@ -14,6 +15,8 @@
 
 typedef struct ims_json ims_json;             /**< a document, owner of its values */
 typedef struct ims_json_value ims_json_value; /**< a value, borrowed */
+
+enum { IMS_JSON_MAX_DEPTH = 64, IMS_JSON_MAX_TOKENS = 256 * 1024 };
 
 enum { IMS_JSON_NULL = 1, IMS_JSON_BOOL, IMS_JSON_NUMBER, IMS_JSON_STRING, IMS_JSON_ARRAY, IMS_JSON_OBJECT };
 
@@ -41,10 +44,17 @@ const char *ims_json_string(const ims_json_value *v);
 /** An exact integer 0..2^53, else false. */
 bool ims_json_uint(const ims_json_value *v, uint64_t *value);
 bool ims_json_bool(const ims_json_value *v, bool *value);
+/** A number as the document spells it, else NULL. */
+const char *ims_json_number(const ims_json_value *v);
 
 /** Writes a quoted, escaped string. Invalid UTF-8 becomes U+FFFD. */
 void ims_json_put_string(ims_buf *out, const char *text, size_t size);
-/** Writes any value as compact JSON. */
+/** Writes any value as compact JSON, numbers as they were spelt; "null" for NULL. */
 void ims_json_put_value(ims_buf *out, const ims_json_value *v);
+/**
+ * Re-indents valid compact JSON by 4 spaces a level. indent_level: the level of its first line, which is not itself
+ * indented.
+ */
+void ims_json_pretty(ims_buf *out, const char *compact, size_t size, unsigned indent_level);
 
 #endif

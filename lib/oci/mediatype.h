@@ -29,6 +29,8 @@ enum {
 
 /** What a media type (parameters such as ";charset=" ignored, case-insensitive) stands for. NULL is OTHER. */
 int ims_media_kind(const char *media_type);
+/** A known media type in its usual spelling; NULL for any other. Static. */
+const char *ims_media_canonical(const char *media_type);
 /** IMS_FORMAT_* of a layer media type; -1 for something this library does not know (such as +encrypted). */
 int ims_media_layer_format(const char *media_type);
 /** The value of the Accept header for manifests: every type that is read. */
