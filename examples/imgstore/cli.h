@@ -1,0 +1,118 @@
+/*
+ * cli.h - what every command shares: its description, the opened context and store, messages, exit status.
+ *
+ * The program is an example on top of the library: it uses the public headers and holds no logic that a caller of the
+ * library would miss. It is the only place here that reads the environment, handles signals and prints.
+ */
+#ifndef CLI_H
+#define CLI_H
+
+#include <stdbool.h>
+
+#include "imgstore/imgstore.h"
+#include "options.h"
+#include "text.h"
+
+enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_INTERRUPTED = 128 /* plus the signal's number */ };
+
+typedef struct cli cli;
+
+typedef struct command {
+  const char *name;
+  const char *alias;   /* or NULL */
+  const char *usage;   /* after the name */
+  const char *summary; /* one sentence without a full stop */
+  const char *details; /* or NULL */
+  const char *examples;
+  const option_group *const *groups; /* ends with NULL */
+  size_t min_words, max_words;
+  int (*run)(cli *c); /* returns the exit status */
+} command;
+
+struct cli {
+  const command *command;
+  arguments args;
+  text root; /* folder of the store */
+  imgstore_context *context;
+  imgstore_store *store;
+  bool json_messages; /* what goes to standard error is JSON lines */
+};
+
+extern const command command_pull, command_load, command_unpack, command_ls, command_history, command_inspect,
+    command_rm, command_tag, command_tags, command_prune, command_du, command_verify, command_login, command_logout;
+extern const option_group group_global, group_registry, group_unpack;
+
+/* --- session.c -----------------------------------------------------------------------------------------------------
+ */
+
+/** Makes the context. Returns an exit status. */
+int cli_open_context(cli *c);
+
+enum { STORE_CREATE, STORE_WRITE, STORE_READ };
+/** Makes the context and opens the store; STORE_WRITE and STORE_READ leave c->store NULL when there is none. */
+int cli_open_store(cli *c, int how);
+/** As cli_open_store, but that there is no store is an error. */
+int cli_need_store(cli *c, int how);
+/** Frees what was opened. */
+void cli_close(cli *c);
+
+/** Finds an image; without a platform this machine's, or the first there is. Errors are not printed. */
+int32_t cli_find_image(cli *c, const char *name, const char *platform, imgstore_image **image, imgstore_error **error);
+
+/* --- registry_options.c --------------------------------------------------------------------------------------------
+ */
+
+/** Sets *options from the command line. false after a message: CLI_USAGE. */
+bool cli_registry_options(cli *c, imgstore_registry_options *options);
+/** A handle on host with the options of the command line. Returns an exit status. */
+int cli_open_registry(cli *c, const char *host, const imgstore_registry_options *options, imgstore_registry **registry);
+
+/* --- unpack_options.c ----------------------------------------------------------------------------------------------
+ */
+
+typedef struct unpack_settings {
+  imgstore_unpack_options options; /* points to the maps */
+  imgstore_id_map *uid_map, *gid_map;
+} unpack_settings;
+
+/** Reads the options of group_unpack. false after a message: CLI_USAGE. */
+bool cli_unpack_settings(cli *c, unpack_settings *settings);
+void unpack_settings_free(unpack_settings *settings);
+/** Says on standard error which entries were made otherwise than the image says; verbose: each of them. */
+void cli_print_skipped(const imgstore_report *report, bool verbose);
+
+/* --- messages.c ----------------------------------------------------------------------------------------------------
+ */
+
+/** Prints a message to standard error. The text is made safe to print. */
+void cli_message(const cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** As cli_message, with a hint at --help. Returns CLI_USAGE. */
+int cli_usage(const cli *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/** Prints what went wrong, frees and clears *error. Returns CLI_FAILED. */
+int cli_failed(const cli *c, int32_t code, imgstore_error **error);
+int cli_out_of_memory(const cli *c);
+/** Whether standard error is a terminal that understands cursor movement. */
+bool cli_is_terminal(void);
+/** Whether standard error may be coloured: a terminal, and NO_COLOR is not set. */
+bool cli_has_colour(void);
+/** Flushes standard output; data that could not be written makes the status CLI_FAILED. */
+int cli_finish_output(int status);
+
+/** --format: sets *json. false after a message: CLI_USAGE. */
+bool cli_format(cli *c, bool *json);
+
+/* --- names.c -------------------------------------------------------------------------------------------------------
+ */
+
+/** A stored name in the parts that people know. */
+typedef struct familiar {
+  text whole;      /* alpine:latest */
+  text repository; /* alpine */
+  text tag;        /* latest, or <none> */
+} familiar;
+
+/** Takes a stored name apart; one that is not a full name keeps its text as tag. */
+void familiar_set(familiar *f, cli *c, const char *name);
+void familiar_free(familiar *f);
+
+#endif

@@ -1,0 +1,187 @@
+/* cmd_inspect.c - inspect: all that is known of images, as JSON, or the documents as they are stored. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "json_out.h"
+
+static const option inspect_options[] = {
+    {OPTION_RAW, 0, "raw", "manifest|config|index", "print the stored document, byte for byte"},
+    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
+     "which image of a multi-platform one (default: this machine's)"},
+    {0, 0, NULL, NULL, NULL}};
+static const option_group inspect_group = {"Options", inspect_options};
+
+/* --- raw documents -------------------------------------------------------------------------------------------------
+ */
+
+static bool is_raw_kind(const char *kind) {
+  return strcmp(kind, "manifest") == 0 || strcmp(kind, "config") == 0 || strcmp(kind, "index") == 0;
+}
+
+static const void *raw_bytes(const imgstore_image *image, const char *kind, size_t *size) {
+  const imgstore_manifest *index = imgstore_image_index(image);
+  *size = 0;
+  if (strcmp(kind, "config") == 0)
+    return imgstore_image_config(image, size);
+  if (strcmp(kind, "manifest") == 0)
+    return imgstore_manifest_data(imgstore_image_manifest(image), size);
+  return index ? imgstore_manifest_data(index, size) : NULL;
+}
+
+static int print_raw(cli *c, const imgstore_image *image, const char *kind, const char *name) {
+  size_t size = 0;
+  const void *bytes = raw_bytes(image, kind, &size);
+  if (!bytes) {
+    cli_message(c, "%s has no index: it is the image of one platform", name);
+    return CLI_FAILED;
+  }
+  if (!isatty(STDOUT_FILENO)) {
+    fwrite(bytes, 1, size, stdout);
+    return CLI_OK;
+  }
+  /* On a terminal the few characters that could drive it become \u escapes, which mean the same in JSON. */
+  text t = {0};
+  text_add_json_source(&t, bytes, size);
+  printf("%s\n", text_get(&t));
+  int status = t.failed ? cli_out_of_memory(c) : CLI_OK;
+  text_free(&t);
+  return status;
+}
+
+/* --- the array -----------------------------------------------------------------------------------------------------
+ */
+
+/* The names under which the store knows an image. */
+typedef struct names {
+  char **list;
+  size_t count;
+  bool failed;
+} names;
+
+static void names_add(names *n, const char *name) {
+  for (size_t i = 0; i < n->count; i++)
+    if (strcmp(n->list[i], name) == 0)
+      return;
+  char **list = reallocarray(n->list, n->count + 1, sizeof *list);
+  char *copy = strdup(name);
+  if (list)
+    n->list = list;
+  if (list && copy)
+    n->list[n->count++] = copy;
+  else
+    free(copy);
+  n->failed = n->failed || !list || !copy;
+}
+
+static void names_free(names *n) {
+  for (size_t i = 0; i < n->count; i++)
+    free(n->list[i]);
+  free(n->list);
+}
+
+/* REPOSITORY@DIGEST of a full name. */
+static void add_digest_name(names *n, cli *c, const char *name, const char *digest) {
+  imgstore_reference *reference = NULL;
+  text t = {0};
+  if (imgstore_reference_parse(c->context, name, &reference, NULL) != IMGSTORE_OK)
+    return;
+  if (strcmp(imgstore_reference_name(reference), name) == 0) {
+    text_addf(&t, "%s/%s@%s", imgstore_reference_host(reference), imgstore_reference_repository(reference), digest);
+    names_add(n, text_get(&t));
+  }
+  imgstore_reference_unref(reference);
+  text_free(&t);
+}
+
+static void collect_names(names *n, cli *c, const imgstore_image *image, const imgstore_report *stored) {
+  const char *target = imgstore_image_target_digest(image);
+  const char *manifest = imgstore_manifest_digest(imgstore_image_manifest(image));
+  for (size_t i = 0; i < imgstore_report_count(stored); i++) {
+    const char *digest = imgstore_report_digest(stored, i);
+    if (strcmp(digest, target) == 0 || strcmp(digest, manifest) == 0)
+      names_add(n, imgstore_report_name(stored, i));
+  }
+  for (size_t i = 0, tags = n->count; i < tags; i++)
+    add_digest_name(n, c, n->list[i], target);
+}
+
+static int add_object(cli *c, text *out, const imgstore_image *image, const imgstore_report *stored) {
+  names n = {0};
+  imgstore_bytes *json = NULL;
+  imgstore_error *error = NULL;
+  collect_names(&n, c, image, stored);
+  int32_t code = imgstore_image_inspect(image, (const char *const *)n.list, n.count, &json, &error);
+  if (code == IMGSTORE_OK) {
+    text_add(out, out->size > 1 ? ",\n    " : "\n    ");
+    json_layout(out, imgstore_bytes_data(json), imgstore_bytes_size(json), 1);
+  }
+  bool failed = n.failed;
+  imgstore_bytes_free(json);
+  names_free(&n);
+  if (code != IMGSTORE_OK)
+    return cli_failed(c, code, &error);
+  return failed ? cli_out_of_memory(c) : CLI_OK;
+}
+
+static int inspect_one(cli *c, const char *name, const imgstore_report *stored, text *out) {
+  const char *kind = option_value(&c->args, OPTION_RAW);
+  imgstore_image *image = NULL;
+  imgstore_error *error = NULL;
+  int32_t code = cli_find_image(c, name, option_value(&c->args, OPTION_PLATFORM), &image, &error);
+  if (code != IMGSTORE_OK)
+    return cli_failed(c, code, &error);
+  int status = kind ? print_raw(c, image, kind, name) : add_object(c, out, image, stored);
+  imgstore_image_unref(image);
+  return status;
+}
+
+static int inspect_all(cli *c, bool raw) {
+  imgstore_report *stored = NULL;
+  imgstore_error *error = NULL;
+  text out = {0};
+  int32_t code = imgstore_store_list(c->store, &stored, &error);
+  if (code != IMGSTORE_OK)
+    return cli_failed(c, code, &error);
+  text_add(&out, "[");
+  int status = CLI_OK;
+  for (size_t i = 0; i < c->args.count; i++) {
+    int one = inspect_one(c, c->args.words[i], stored, &out);
+    status = one != CLI_OK ? one : status;
+  }
+  if (!raw)
+    printf("%s%s]\n", text_get(&out), out.size > 1 ? "\n" : "");
+  if (out.failed)
+    status = cli_out_of_memory(c);
+  text_free(&out);
+  imgstore_report_free(stored);
+  return status;
+}
+
+static int run(cli *c) {
+  const char *kind = option_value(&c->args, OPTION_RAW);
+  if (kind && !is_raw_kind(kind))
+    return cli_usage(c, "--raw is manifest, config or index, not %s", kind);
+  int status = cli_need_store(c, STORE_READ);
+  if (status == CLI_OK)
+    return inspect_all(c, kind != NULL);
+  if (!kind && status != CLI_USAGE)
+    puts("[]");
+  return status;
+}
+
+const command command_inspect = {
+    .name = "inspect",
+    .usage = "[OPTIONS] IMAGE...",
+    .summary = "Show all that is known of images, as a JSON array",
+    .details = "IMAGE is a name, an image ID, a digest, or the first digits of one. The fields are those of\n"
+               "docker image inspect. --raw prints a document exactly as it was hashed.",
+    .examples = "  imgstore inspect alpine\n"
+                "  imgstore inspect --raw manifest alpine | sha256sum\n",
+    .groups = (const option_group *const[]){&inspect_group, &group_global, NULL},
+    .min_words = 1,
+    .max_words = SIZE_MAX,
+    .run = run,
+};

@@ -1,0 +1,115 @@
+/* messages.c - standard error: messages, errors, hints; and the last word on standard output. */
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "json_out.h"
+
+bool cli_is_terminal(void) {
+  const char *term = getenv("TERM");
+  return isatty(STDERR_FILENO) && term && *term && strcmp(term, "dumb") != 0;
+}
+
+bool cli_has_colour(void) {
+  const char *no_colour = getenv("NO_COLOR");
+  return cli_is_terminal() && !(no_colour && *no_colour);
+}
+
+static void say(const cli *c, const char *code, const char *message) {
+  text t = {0};
+  if (c->json_messages) {
+    json_begin(&t);
+    json_string(&t, "event", code ? "error" : "message");
+    json_string(&t, "code", code);
+    json_string(&t, "text", message);
+    json_end(&t, stderr);
+  } else {
+    bool colour = code && cli_has_colour();
+    text_add(&t, colour ? "\033[1;31mimgstore:\033[0m " : "imgstore: ");
+    text_add_safe(&t, message);
+    text_add(&t, "\n");
+    fputs(t.failed ? "imgstore: out of memory\n" : text_get(&t), stderr);
+  }
+  text_free(&t);
+}
+
+void cli_message(const cli *c, const char *format, ...) {
+  char *message = NULL;
+  va_list list;
+  va_start(list, format);
+  if (vasprintf(&message, format, list) < 0)
+    message = NULL;
+  va_end(list);
+  say(c, NULL, message ? message : "out of memory");
+  free(message);
+}
+
+int cli_usage(const cli *c, const char *format, ...) {
+  char *message = NULL;
+  va_list list;
+  va_start(list, format);
+  if (vasprintf(&message, format, list) < 0)
+    message = NULL;
+  va_end(list);
+  fprintf(stderr, "imgstore %s: ", c->command->name);
+  put_safe(stderr, message ? message : "out of memory");
+  fprintf(stderr, "\nTry 'imgstore %s --help'.\n", c->command->name);
+  free(message);
+  return CLI_USAGE;
+}
+
+/* What a user can do about an error, or NULL. */
+static const char *hint_of(int32_t code) {
+  switch (code) {
+  case IMGSTORE_EUNAUTHORIZED:
+    return "if the image is private, log in first: imgstore login HOST";
+  case IMGSTORE_ETLS:
+    return "a registry without TLS needs --plain-http, one with its own authority --ca FILE";
+  case IMGSTORE_ENOSPACE:
+    return "imgstore rm and imgstore prune make room";
+  case IMGSTORE_ECORRUPT:
+    return "imgstore verify --repair tells which images to pull again";
+  default:
+    return NULL;
+  }
+}
+
+int cli_failed(const cli *c, int32_t code, imgstore_error **error) {
+  const char *message = *error ? imgstore_error_message(*error) : imgstore_error_name(code);
+  const char *hint = hint_of(code);
+  say(c, imgstore_error_name(code), message);
+  if (hint && !c->json_messages)
+    fprintf(stderr, "  (%s)\n", hint);
+  imgstore_error_free(*error);
+  *error = NULL;
+  return CLI_FAILED;
+}
+
+int cli_out_of_memory(const cli *c) {
+  say(c, imgstore_error_name(IMGSTORE_ENOMEM), "out of memory");
+  return CLI_FAILED;
+}
+
+int cli_finish_output(int status) {
+  bool failed = ferror(stdout) != 0;
+  errno = 0;
+  if (fclose(stdout) != 0)
+    failed = true;
+  /* An output that was closed from the start only matters when there was something to print. */
+  if (!failed)
+    return status;
+  fprintf(stderr, "imgstore: cannot write to standard output%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+  return status == CLI_OK ? CLI_FAILED : status;
+}
+
+bool cli_format(cli *c, bool *json) {
+  const char *format = option_value(&c->args, OPTION_FORMAT);
+  *json = format && strcmp(format, "json") == 0;
+  if (!format || *json || strcmp(format, "table") == 0)
+    return true;
+  cli_usage(c, "--format is table or json, not %s", format);
+  return false;
+}

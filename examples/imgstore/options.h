@@ -1,0 +1,103 @@
+/*
+ * options.h - the command line: tables of options, and what was given.
+ *
+ * Options may stand anywhere, before or after the other arguments, as --name=value, --name value, -n value or -nvalue;
+ * flags of one letter may be joined; "--" ends the options.
+ */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct option {
+  int id;
+  char letter;       /* 0: none */
+  const char *name;  /* NULL ends a table */
+  const char *value; /* what the help calls its value; NULL: a flag */
+  const char *help;
+} option;
+
+typedef struct option_group {
+  const char *title;
+  const option *options;
+} option_group;
+
+/** Every option of the program has its own id. */
+enum {
+  OPTION_ROOT = 1,
+  OPTION_WORKERS,
+  OPTION_DEBUG,
+  OPTION_HELP,
+  OPTION_VERSION,
+  OPTION_PLATFORM,
+  OPTION_ALL_PLATFORMS,
+  OPTION_QUIET,
+  OPTION_PROGRESS,
+  OPTION_UNPACK,
+  OPTION_DIGESTS,
+  OPTION_NO_TRUNC,
+  OPTION_FORMAT,
+  OPTION_RAW,
+  OPTION_FORCE,
+  OPTION_INPUT,
+  OPTION_NAME,
+  OPTION_RENAME,
+  OPTION_FULL,
+  OPTION_REPAIR,
+  OPTION_USERNAME,
+  OPTION_PASSWORD,
+  OPTION_PASSWORD_STDIN,
+  OPTION_VERBOSE,
+  OPTION_PLAIN_HTTP,
+  OPTION_INSECURE_TLS,
+  OPTION_CA,
+  OPTION_CERT,
+  OPTION_KEY,
+  OPTION_CERTS_DIR,
+  OPTION_MIRROR,
+  OPTION_CONFIG,
+  OPTION_AUTH_FILE,
+  OPTION_PROXY,
+  OPTION_RETRIES,
+  OPTION_TIMEOUT,
+  OPTION_UID_MAP,
+  OPTION_GID_MAP,
+  OPTION_STRICT_XATTRS,
+  OPTION_OWNER_POLICY,
+  OPTION_DEVICE_POLICY,
+  OPTION_XATTR_POLICY,
+  OPTION_FLUSH
+};
+
+typedef struct arguments {
+  struct given {
+    int id;
+    const char *value;
+  } * options; /* in the order given */
+  size_t option_count;
+  const char **words; /* what is not an option */
+  size_t count;
+} arguments;
+
+/** Room for argc arguments. false: out of memory. */
+bool arguments_begin(arguments *a, int argc);
+void arguments_free(arguments *a);
+/**
+ * Reads argv[from..argc). groups ends with NULL. stop_at_word: end at the first word that is not an option.
+ * Returns where it stopped, or -1 after saying on standard error what is wrong.
+ */
+int arguments_read(arguments *a, const char *who, const option_group *const *groups, int argc, char **argv, int from,
+                   bool stop_at_word);
+
+bool option_given(const arguments *a, int id);
+/** The value given last, or NULL. */
+const char *option_value(const arguments *a, int id);
+/** How often the option was given. */
+size_t option_count(const arguments *a, int id);
+
+/** Prints the options of groups for --help. */
+void options_help(const option_group *const *groups, FILE *file);
+
+#endif

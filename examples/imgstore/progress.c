@@ -1,0 +1,251 @@
+/* progress.c - keeps the rows, prints plain and JSON lines. Knows events; knows nothing of the screen. */
+#include "progress.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "json_out.h"
+#include "units.h"
+
+enum { DRAW_INTERVAL = 80, COUNTDOWN_INTERVAL = 500, FEW_REQUESTS = 10 };
+
+int64_t progress_clock(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool choose_mode(const char *given, bool debug, int *mode) {
+  if (!given || strcmp(given, "auto") == 0)
+    *mode = cli_is_terminal() && !debug ? PROGRESS_TTY : PROGRESS_PLAIN;
+  else if (strcmp(given, "tty") == 0)
+    *mode = PROGRESS_TTY;
+  else if (strcmp(given, "plain") == 0)
+    *mode = PROGRESS_PLAIN;
+  else if (strcmp(given, "json") == 0)
+    *mode = PROGRESS_JSON;
+  else
+    return false;
+  return true;
+}
+
+bool progress_begin(progress *p, cli *c, const char *complete) {
+  const char *given = option_value(&c->args, OPTION_PROGRESS);
+  *p = (progress){.complete = complete};
+  if (!choose_mode(given, option_given(&c->args, OPTION_DEBUG), &p->mode)) {
+    cli_usage(c, "--progress is auto, tty, plain or json, not %s", given);
+    return false;
+  }
+  if (option_given(&c->args, OPTION_QUIET))
+    p->mode = PROGRESS_QUIET;
+  c->json_messages = p->mode == PROGRESS_JSON;
+  return true;
+}
+
+void progress_free(progress *p) {
+  for (size_t i = 0; i < p->count; i++)
+    free(p->rows[i].digest);
+  free(p->rows);
+  text_free(&p->screen);
+  *p = (progress){0};
+}
+
+/* The row of a layer, made when it is new. NULL: out of memory, then the layer is not shown. */
+static row *row_of(progress *p, const char *digest) {
+  for (size_t i = 0; i < p->count; i++)
+    if (strcmp(p->rows[i].digest, digest) == 0)
+      return &p->rows[i];
+  if (p->count == p->room) {
+    size_t room = p->room ? p->room * 2 : 16;
+    row *rows = reallocarray(p->rows, room, sizeof *rows);
+    if (!rows)
+      return NULL;
+    p->rows = rows;
+    p->room = room;
+  }
+  char *copy = strdup(digest);
+  if (!copy)
+    return NULL;
+  p->rows[p->count] = (row){.digest = copy, .state = -1};
+  return &p->rows[p->count++];
+}
+
+/* --- lines ---------------------------------------------------------------------------------------------------------
+ */
+
+void progress_line(progress *p, const char *format, ...) {
+  if (p->mode != PROGRESS_PLAIN && p->mode != PROGRESS_TTY)
+    return;
+  char *line = NULL;
+  va_list list;
+  va_start(list, format);
+  int size = vasprintf(&line, format, list);
+  va_end(list);
+  if (size < 0)
+    return;
+  bars_erase(p);
+  put_safe(stderr, line);
+  fputc('\n', stderr);
+  free(line);
+  p->changed = true;
+}
+
+static const char *state_name(const progress *p, int state) {
+  switch (state) {
+  case ROW_WAITING:
+    return "Waiting";
+  case ROW_DOWNLOADING:
+    return "Pulling fs layer";
+  case ROW_DOWNLOADED:
+    return "Download complete";
+  case ROW_EXTRACTING:
+    return "Extracting";
+  case ROW_EXISTS:
+    return "Already exists";
+  case ROW_COMPLETE:
+    return p->complete;
+  default:
+    return NULL;
+  }
+}
+
+static void json_event(const imgstore_event *e) {
+  static const char *const events[] = {"other",      "resolved",  "waiting",  "exists", "downloading",
+                                       "downloaded", "unpacking", "complete", "retry",  "warning",
+                                       "rate_limit", "flushing",  "committed"};
+  static const char *const objects[] = {NULL, "index", "manifest", "config", "layer"};
+  text t = {0};
+  bool known = e->type > 0 && (size_t)e->type < sizeof events / sizeof *events;
+  bool counted = e->type == IMGSTORE_EVENT_DOWNLOADING || e->type == IMGSTORE_EVENT_UNPACKING ||
+                 e->type == IMGSTORE_EVENT_RATE_LIMIT;
+  json_begin(&t);
+  json_string(&t, "event", events[known ? e->type : 0]);
+  if (e->object >= 0 && (size_t)e->object < sizeof objects / sizeof *objects)
+    json_string(&t, "object", objects[e->object]);
+  json_string(&t, "digest", e->digest);
+  json_string(&t, "text", e->text);
+  if (counted)
+    json_number(&t, "done", e->done);
+  if (counted)
+    json_number(&t, "total", e->total);
+  if (e->type == IMGSTORE_EVENT_RETRY)
+    json_number(&t, "delay", e->total);
+  json_end(&t, stderr);
+  text_free(&t);
+}
+
+/* --- events --------------------------------------------------------------------------------------------------------
+ */
+
+static int state_after(const row *r, int32_t event) {
+  switch (event) {
+  case IMGSTORE_EVENT_WAITING:
+    return ROW_WAITING;
+  case IMGSTORE_EVENT_EXISTS:
+    return ROW_EXISTS;
+  case IMGSTORE_EVENT_DOWNLOADING:
+    return ROW_DOWNLOADING;
+  case IMGSTORE_EVENT_DOWNLOADED:
+    return ROW_DOWNLOADED;
+  case IMGSTORE_EVENT_UNPACKING:
+    return ROW_EXTRACTING;
+  case IMGSTORE_EVENT_COMPLETE:
+    /* What was there and needed nothing else stays "Already exists". */
+    return r->state == ROW_EXISTS ? ROW_EXISTS : ROW_COMPLETE;
+  case IMGSTORE_EVENT_RETRY:
+    return ROW_RETRYING;
+  default:
+    return -1;
+  }
+}
+
+static void layer_event(progress *p, const imgstore_event *e) {
+  row *r = row_of(p, e->digest);
+  int state = r ? state_after(r, e->type) : -1;
+  if (state < 0)
+    return;
+  bool news = state != r->state;
+  r->state = state;
+  if (state == ROW_DOWNLOADING || state == ROW_EXTRACTING) {
+    r->done = e->done;
+    r->total = e->total;
+  }
+  if (state == ROW_RETRYING)
+    r->retry_at = progress_clock() + (int64_t)e->total;
+  p->changed = true;
+  if (p->mode == PROGRESS_PLAIN && news && state_name(p, state))
+    fprintf(stderr, "%s: %s\n", units_short_id(r->digest).text, state_name(p, state));
+}
+
+static void other_event(progress *p, const imgstore_event *e) {
+  const char *words = e->text ? e->text : "";
+  switch (e->type) {
+  case IMGSTORE_EVENT_RETRY: {
+    unit_text what = {"Registry"};
+    if (e->object == IMGSTORE_OBJECT_LAYER && e->digest)
+      what = units_short_id(e->digest);
+    progress_line(p, "%s: Retrying in %" PRIu64 ".%" PRIu64 " s: %s", what.text, e->total / 1000, e->total % 1000 / 100,
+                  words);
+    break;
+  }
+  case IMGSTORE_EVENT_WARNING:
+    progress_line(p, "Warning: %s", words);
+    break;
+  case IMGSTORE_EVENT_RATE_LIMIT:
+    if (e->done <= FEW_REQUESTS)
+      progress_line(p, "Warning: %" PRIu64 " of %" PRIu64 " pulls are left at this registry", e->done, e->total);
+    break;
+  case IMGSTORE_EVENT_FLUSHING:
+    p->flushing = p->changed = true;
+    break;
+  default:
+    p->flushing = false;
+    break;
+  }
+}
+
+int32_t progress_event(void *user_data, const imgstore_event *e) {
+  progress *p = user_data;
+  if (e->type == IMGSTORE_EVENT_DOWNLOADED && e->object >= IMGSTORE_OBJECT_CONFIG)
+    p->fetched = true;
+  if (p->mode == PROGRESS_JSON)
+    json_event(e);
+  if (p->mode != PROGRESS_PLAIN && p->mode != PROGRESS_TTY)
+    return 0;
+  if (e->object == IMGSTORE_OBJECT_LAYER && e->digest)
+    layer_event(p, e);
+  if (e->object != IMGSTORE_OBJECT_LAYER || !e->digest || e->type == IMGSTORE_EVENT_RETRY)
+    other_event(p, e);
+  return 0;
+}
+
+/* --- the screen ----------------------------------------------------------------------------------------------------
+ */
+
+static bool counts_down(const progress *p) {
+  for (size_t i = 0; i < p->count; i++)
+    if (p->rows[i].state == ROW_RETRYING)
+      return true;
+  return false;
+}
+
+int progress_timeout(const progress *p) {
+  if (p->mode != PROGRESS_TTY || (!p->changed && !counts_down(p)))
+    return -1;
+  int64_t due = p->drawn_at + (p->changed ? DRAW_INTERVAL : COUNTDOWN_INTERVAL) - progress_clock();
+  return due < 0 ? 0 : (int)due;
+}
+
+void progress_tick(progress *p) {
+  if (progress_timeout(p) == 0)
+    bars_draw(p, false);
+}
+
+void progress_end(progress *p) {
+  p->flushing = false;
+  if (p->mode == PROGRESS_TTY)
+    bars_draw(p, true);
+}
