@@ -39,8 +39,8 @@ typedef struct imgstore_context_options {
   const imgstore_allocator *allocator; /**< NULL: malloc, realloc, free. Copied. */
   imgstore_log_fn log;                 /**< NULL: no log */
   void *log_data;
-  int32_t log_level;        /**< lines above this level are not made; default IMGSTORE_LOG_WARNING */
-  uint32_t workers;         /**< worker threads, 0..64; default 0: all work inside step() */
+  int32_t log_level;           /**< lines above this level are not made; default IMGSTORE_LOG_WARNING */
+  uint32_t workers;            /**< worker threads, 0..64; default 0: all work inside step() */
   uint64_t max_manifest_bytes; /**< one manifest or index; default 4 MiB */
   uint64_t max_config_bytes;   /**< one image config; default 4 MiB */
   uint64_t max_layers;         /**< layers of one image; default 1024 */

@@ -31,7 +31,7 @@ IMGSTORE_API const void *imgstore_image_config(const imgstore_image *image, size
 IMGSTORE_API uint64_t imgstore_image_compressed_size(const imgstore_image *image);
 
 enum {
-  IMGSTORE_IMAGE_CREATED = 1,      /**< RFC 3339 */
+  IMGSTORE_IMAGE_CREATED = 1, /**< RFC 3339 */
   IMGSTORE_IMAGE_AUTHOR = 2,
   IMGSTORE_IMAGE_OS = 3,
   IMGSTORE_IMAGE_ARCHITECTURE = 4,
@@ -65,7 +65,12 @@ IMGSTORE_API const char *imgstore_image_item_key(const imgstore_image *image, in
 
 /** How many history entries there are, oldest first. */
 IMGSTORE_API size_t imgstore_image_history_count(const imgstore_image *image);
-enum { IMGSTORE_HISTORY_CREATED = 1, IMGSTORE_HISTORY_CREATED_BY = 2, IMGSTORE_HISTORY_AUTHOR = 3, IMGSTORE_HISTORY_COMMENT = 4 };
+enum {
+  IMGSTORE_HISTORY_CREATED = 1,
+  IMGSTORE_HISTORY_CREATED_BY = 2,
+  IMGSTORE_HISTORY_AUTHOR = 3,
+  IMGSTORE_HISTORY_COMMENT = 4
+};
 /** A field of history entry i as text; "" when absent. Never NULL. */
 IMGSTORE_API const char *imgstore_image_history_text(const imgstore_image *image, size_t i, int32_t field);
 /** The layer that history entry i made, or NULL for an entry that made none. Borrowed. */

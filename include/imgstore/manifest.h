@@ -37,7 +37,8 @@ enum { IMGSTORE_MANIFEST_IMAGE = 1, IMGSTORE_MANIFEST_INDEX = 2, IMGSTORE_MANIFE
  * Errors: IMGSTORE_EFORMAT, IMGSTORE_EUNSUPPORTED, IMGSTORE_ELIMIT, IMGSTORE_ENOMEM.
  */
 IMGSTORE_API int32_t imgstore_manifest_parse(imgstore_context *context, const void *data, size_t size,
-                                             const char *media_type, imgstore_manifest **manifest, imgstore_error **error);
+                                             const char *media_type, imgstore_manifest **manifest,
+                                             imgstore_error **error);
 /** Adds one owner. Returns its argument. */
 IMGSTORE_API imgstore_manifest *imgstore_manifest_ref(imgstore_manifest *manifest);
 /** Drops one owner. */

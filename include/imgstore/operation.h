@@ -29,17 +29,23 @@ enum {
   IMGSTORE_EVENT_COMMITTED = 12   /**< text: full name; digest: what the reference names from now on */
 };
 
-enum { IMGSTORE_OBJECT_NONE = 0, IMGSTORE_OBJECT_INDEX = 1, IMGSTORE_OBJECT_MANIFEST = 2, IMGSTORE_OBJECT_CONFIG = 3, IMGSTORE_OBJECT_LAYER = 4 };
+enum {
+  IMGSTORE_OBJECT_NONE = 0,
+  IMGSTORE_OBJECT_INDEX = 1,
+  IMGSTORE_OBJECT_MANIFEST = 2,
+  IMGSTORE_OBJECT_CONFIG = 3,
+  IMGSTORE_OBJECT_LAYER = 4
+};
 
 /** Progress, valid during the callback. The library fills size with its own; fields are only ever appended. */
 typedef struct imgstore_event {
   size_t size;
-  int32_t type;        /**< IMGSTORE_EVENT_* */
-  int32_t object;      /**< IMGSTORE_OBJECT_*: what digest names */
-  const char *digest;  /**< or NULL */
-  const char *text;    /**< or NULL */
-  uint64_t done;       /**< bytes */
-  uint64_t total;      /**< bytes */
+  int32_t type;       /**< IMGSTORE_EVENT_* */
+  int32_t object;     /**< IMGSTORE_OBJECT_*: what digest names */
+  const char *digest; /**< or NULL */
+  const char *text;   /**< or NULL */
+  uint64_t done;      /**< bytes */
+  uint64_t total;     /**< bytes */
 } imgstore_event;
 
 /** Return 0 to go on; anything else stops the job with IMGSTORE_ECALLBACK. Runs on the driving thread. */
@@ -55,7 +61,8 @@ IMGSTORE_API int32_t imgstore_operation_fd(const imgstore_operation *operation);
 IMGSTORE_API int32_t imgstore_operation_step(imgstore_operation *operation, int32_t timeout, imgstore_error **error);
 /** Steps until the job ends. Returns its result. */
 IMGSTORE_API int32_t imgstore_operation_wait(imgstore_operation *operation, imgstore_error **error);
-/** Asks the job to stop; from any thread, not from a signal handler. It ends with IMGSTORE_ECANCELLED within a second. */
+/** Asks the job to stop; from any thread, not from a signal handler. It ends with IMGSTORE_ECANCELLED within a second.
+ */
 IMGSTORE_API void imgstore_operation_cancel(imgstore_operation *operation);
 /** The image that a finished pull or load made, with a reference of the caller's own, or NULL. */
 IMGSTORE_API imgstore_image *imgstore_operation_image(const imgstore_operation *operation);

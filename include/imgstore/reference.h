@@ -19,8 +19,8 @@ extern "C" {
  * Parses text. Errors: IMGSTORE_EFORMAT with what is wrong (upper case, too long, bare 64-hex name,
  * bad digest, ...), IMGSTORE_EUNSUPPORTED (unknown digest algorithm), IMGSTORE_ENOMEM.
  */
-IMGSTORE_API int32_t imgstore_reference_parse(imgstore_context *context, const char *text, imgstore_reference **reference,
-                                              imgstore_error **error);
+IMGSTORE_API int32_t imgstore_reference_parse(imgstore_context *context, const char *text,
+                                              imgstore_reference **reference, imgstore_error **error);
 /** Adds one owner. Returns its argument. */
 IMGSTORE_API imgstore_reference *imgstore_reference_ref(imgstore_reference *reference);
 /** Drops one owner. */

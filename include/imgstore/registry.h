@@ -38,30 +38,30 @@ enum {
 /** Options of a registry. All strings are copied; NULL means not given. */
 typedef struct imgstore_registry_options {
   size_t size;
-  uint32_t flags;                   /**< IMGSTORE_REGISTRY_* */
-  uint32_t max_connections;         /**< connections to one host, 1..64; default 4 */
-  const char *username;             /**< with password; tried before any file */
+  uint32_t flags;           /**< IMGSTORE_REGISTRY_* */
+  uint32_t max_connections; /**< connections to one host, 1..64; default 4 */
+  const char *username;     /**< with password; tried before any file */
   const char *password;
-  const char *identity_token;       /**< OAuth2 refresh token instead of username and password */
-  const char *docker_config;        /**< folder of a Docker config.json (auths, credHelpers, credsStore) */
-  const char *auth_file;            /**< a containers auth.json */
-  const char *ca_file;              /**< PEM; trusted in place of the system's authorities */
-  const char *cert_file;            /**< PEM client certificate */
-  const char *key_file;             /**< PEM client key */
-  const char *certs_dir;            /**< folder in certs.d layout: HOST[:PORT]/{*.crt,*.cert,*.key} */
-  const char *proxy;                /**< proxy URL for every request but to no_proxy; "" forces none */
-  const char *no_proxy;             /**< comma-separated hosts and .domains */
-  const char *user_agent;           /**< default "imgstore/VERSION" */
+  const char *identity_token;          /**< OAuth2 refresh token instead of username and password */
+  const char *docker_config;           /**< folder of a Docker config.json (auths, credHelpers, credsStore) */
+  const char *auth_file;               /**< a containers auth.json */
+  const char *ca_file;                 /**< PEM; trusted in place of the system's authorities */
+  const char *cert_file;               /**< PEM client certificate */
+  const char *key_file;                /**< PEM client key */
+  const char *certs_dir;               /**< folder in certs.d layout: HOST[:PORT]/{*.crt,*.cert,*.key} */
+  const char *proxy;                   /**< proxy URL for every request but to no_proxy; "" forces none */
+  const char *no_proxy;                /**< comma-separated hosts and .domains */
+  const char *user_agent;              /**< default "imgstore/VERSION" */
   const imgstore_transport *transport; /**< NULL: libcurl. Copied; destroy() is called when the registry is freed. */
-  uint32_t connect_timeout;         /**< ms for name look-up, connect, TLS; default 30000 */
-  uint32_t first_byte_timeout;      /**< ms from request to status line; default 60000 */
-  uint32_t stall_window;            /**< ms; default 30000 */
-  uint32_t stall_bytes;             /**< fewer body bytes than this in stall_window is a stall; default 1024 */
-  uint32_t total_timeout;           /**< ms for a whole operation; 0 (default): none */
-  uint32_t retries;                 /**< tries without progress before giving up; default 5 */
-  uint32_t retry_delay;             /**< first back-off in ms, doubled and jittered after; default 500 */
-  uint32_t max_retry_delay;         /**< ceiling of a back-off and of an honoured Retry-After, ms; default 60000 */
-  uint32_t max_redirects;           /**< default 10 */
+  uint32_t connect_timeout;            /**< ms for name look-up, connect, TLS; default 30000 */
+  uint32_t first_byte_timeout;         /**< ms from request to status line; default 60000 */
+  uint32_t stall_window;               /**< ms; default 30000 */
+  uint32_t stall_bytes;                /**< fewer body bytes than this in stall_window is a stall; default 1024 */
+  uint32_t total_timeout;              /**< ms for a whole operation; 0 (default): none */
+  uint32_t retries;                    /**< tries without progress before giving up; default 5 */
+  uint32_t retry_delay;                /**< first back-off in ms, doubled and jittered after; default 500 */
+  uint32_t max_retry_delay;            /**< ceiling of a back-off and of an honoured Retry-After, ms; default 60000 */
+  uint32_t max_redirects;              /**< default 10 */
 } imgstore_registry_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_registry_options) of the caller. */
@@ -70,7 +70,8 @@ IMGSTORE_API int32_t imgstore_registry_options_init(imgstore_registry_options *o
 /**
  * Makes a handle; nothing is sent.
  * host: HOST[:PORT] as in a reference ("docker.io", "localhost:5000", "[::1]:5000"). options: NULL for defaults.
- * Errors: IMGSTORE_EINVALID, IMGSTORE_EFORMAT (host, or a config file, which is named), IMGSTORE_EUNSUPPORTED, IMGSTORE_ENOMEM.
+ * Errors: IMGSTORE_EINVALID, IMGSTORE_EFORMAT (host, or a config file, which is named), IMGSTORE_EUNSUPPORTED,
+ * IMGSTORE_ENOMEM.
  */
 IMGSTORE_API int32_t imgstore_registry_new(imgstore_context *context, const char *host,
                                            const imgstore_registry_options *options, imgstore_registry **registry,
@@ -98,7 +99,8 @@ IMGSTORE_API int32_t imgstore_registry_check(imgstore_registry *registry, imgsto
  * Lists the tags of a repository (distribution-spec, "Listing Tags"), following pagination, duplicates dropped,
  * in the registry's order. Blocks.
  * repository: such as "library/alpine". tags: a report with one IMGSTORE_REPORT_TAG line per tag, freed by the caller.
- * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ELIMIT (more than a million tags), network.
+ * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ELIMIT (more than a million tags),
+ * network.
  */
 IMGSTORE_API int32_t imgstore_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report **tags,
                                             imgstore_error **error);

@@ -11,17 +11,17 @@ extern "C" {
 #endif
 
 enum {
-  IMGSTORE_REPORT_TAG = 1,        /**< name: a tag of a repository */
-  IMGSTORE_REPORT_UNTAGGED = 2,   /**< name: a reference that was removed; digest: what it named */
-  IMGSTORE_REPORT_DELETED = 3,    /**< digest, size: a blob that was deleted */
-  IMGSTORE_REPORT_DAMAGED = 4,    /**< digest: a blob that is not what it should be; detail: how */
-  IMGSTORE_REPORT_MISSING = 5,    /**< digest: a blob that should be there; name: an image that needs it */
-  IMGSTORE_REPORT_AFFECTED = 6,   /**< name: a reference whose image is incomplete; digest: the missing object */
-  IMGSTORE_REPORT_QUARANTINED = 7,/**< digest: a damaged blob that was moved out of the way */
-  IMGSTORE_REPORT_REPAIRED = 8,   /**< digest: a blob that was fetched again */
-  IMGSTORE_REPORT_FOREIGN = 9,    /**< name: a file in the store that the library does not know; left alone */
-  IMGSTORE_REPORT_SKIPPED = 10,   /**< name: a path that was not made as the layer says; detail: what and why */
-  IMGSTORE_REPORT_USAGE = 11      /**< name: image; digest; size: total bytes; shared: bytes shared with others */
+  IMGSTORE_REPORT_TAG = 1,         /**< name: a tag of a repository */
+  IMGSTORE_REPORT_UNTAGGED = 2,    /**< name: a reference that was removed; digest: what it named */
+  IMGSTORE_REPORT_DELETED = 3,     /**< digest, size: a blob that was deleted */
+  IMGSTORE_REPORT_DAMAGED = 4,     /**< digest: a blob that is not what it should be; detail: how */
+  IMGSTORE_REPORT_MISSING = 5,     /**< digest: a blob that should be there; name: an image that needs it */
+  IMGSTORE_REPORT_AFFECTED = 6,    /**< name: a reference whose image is incomplete; digest: the missing object */
+  IMGSTORE_REPORT_QUARANTINED = 7, /**< digest: a damaged blob that was moved out of the way */
+  IMGSTORE_REPORT_REPAIRED = 8,    /**< digest: a blob that was fetched again */
+  IMGSTORE_REPORT_FOREIGN = 9,     /**< name: a file in the store that the library does not know; left alone */
+  IMGSTORE_REPORT_SKIPPED = 10,    /**< name: a path that was not made as the layer says; detail: what and why */
+  IMGSTORE_REPORT_USAGE = 11       /**< name: image; digest; size: total bytes; shared: bytes shared with others */
 };
 
 /** How many lines. 0 for NULL. */

@@ -38,10 +38,10 @@ typedef struct imgstore_id_map {
 
 typedef struct imgstore_unpack_options {
   size_t size;
-  uint32_t flags;         /**< IMGSTORE_UNPACK_* */
-  int32_t owner_policy;   /**< IMGSTORE_POLICY_* */
-  int32_t device_policy;  /**< IMGSTORE_POLICY_* */
-  int32_t xattr_policy;   /**< IMGSTORE_POLICY_* */
+  uint32_t flags;                 /**< IMGSTORE_UNPACK_* */
+  int32_t owner_policy;           /**< IMGSTORE_POLICY_* */
+  int32_t device_policy;          /**< IMGSTORE_POLICY_* */
+  int32_t xattr_policy;           /**< IMGSTORE_POLICY_* */
   const imgstore_id_map *uid_map; /**< NULL: identity */
   size_t uid_map_count;
   const imgstore_id_map *gid_map;
@@ -56,12 +56,13 @@ IMGSTORE_API int32_t imgstore_unpack_options_init(imgstore_unpack_options *optio
 /**
  * Unpacks all layers of an image into directory, which is created (its parent must exist) or must be empty.
  * Each layer is verified against its diffID; a failed unpack removes what it made.
- * report: IMGSTORE_REPORT_SKIPPED lines for entries changed by policy, or NULL when not wanted. options: NULL for defaults.
- * Errors: IMGSTORE_EEXISTS (directory not empty), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT,
+ * report: IMGSTORE_REPORT_SKIPPED lines for entries changed by policy, or NULL when not wanted. options: NULL for
+ * defaults. Errors: IMGSTORE_EEXISTS (directory not empty), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT,
  * IMGSTORE_ENOSPACE, IMGSTORE_EACCESS; the message names the layer and the path in it.
  */
-IMGSTORE_API int32_t imgstore_unpack(imgstore_image *image, const char *directory, const imgstore_unpack_options *options,
-                                     imgstore_report **report, imgstore_error **error);
+IMGSTORE_API int32_t imgstore_unpack(imgstore_image *image, const char *directory,
+                                     const imgstore_unpack_options *options, imgstore_report **report,
+                                     imgstore_error **error);
 /** The same as an operation; imgstore_operation_report has the lines. */
 IMGSTORE_API int32_t imgstore_unpack_start(imgstore_image *image, const char *directory,
                                            const imgstore_unpack_options *options, imgstore_operation **operation,

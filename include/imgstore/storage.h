@@ -29,7 +29,7 @@ typedef int32_t (*imgstore_reference_visit)(void *visit_data, const char *name, 
 typedef struct imgstore_storage {
   size_t size; /**< sizeof(imgstore_storage); a longer one is accepted, its tail ignored */
   void *user_data;
-  uint32_t flags; /**< IMGSTORE_STORAGE_* */
+  uint32_t flags;    /**< IMGSTORE_STORAGE_* */
   uint32_t reserved; /**< 0 */
 
   /** Opens a committed blob. IMGSTORE_ENOTFOUND when there is none. */
@@ -47,6 +47,8 @@ typedef struct imgstore_storage {
   int32_t (*blob_quarantine)(void *user_data, const char *digest);
   /** Removes a blob. IMGSTORE_ENOTFOUND when there is none. Must work on a full disk. */
   int32_t (*blob_delete)(void *user_data, const char *digest);
+  /** Calls visit for every blob. A digest that does not parse is the name of something that is not the backend's:
+      imgstore_store_verify reports it, everything else leaves it alone. */
   int32_t (*blob_list)(void *user_data, imgstore_blob_visit visit, void *visit_data);
 
   /**
@@ -72,9 +74,11 @@ typedef struct imgstore_storage {
   int32_t (*reference_get)(void *user_data, const char *name, imgstore_reference_visit visit, void *visit_data);
   /**
    * Sets (descriptor) or removes (descriptor NULL) a reference, durably, when it still has the digest expected:
-   * NULL: whatever it has; "": it must not exist. Otherwise IMGSTORE_ECONFLICT; removing what is not there IMGSTORE_ENOTFOUND.
+   * NULL: whatever it has; "": it must not exist. Otherwise IMGSTORE_ECONFLICT; removing what is not there
+   * IMGSTORE_ENOTFOUND.
    */
-  int32_t (*reference_set)(void *user_data, const char *name, const char *expected, const char *descriptor, size_t size);
+  int32_t (*reference_set)(void *user_data, const char *name, const char *expected, const char *descriptor,
+                           size_t size);
   int32_t (*reference_list)(void *user_data, imgstore_reference_visit visit, void *visit_data);
 
   /** Begins a lease: digests added to it are not collected until it ends. A dead process's lease ends by itself. */
@@ -83,12 +87,19 @@ typedef struct imgstore_storage {
   void (*lease_close)(void *user_data, void *lease);
   /** Calls visit for every digest that a live lease holds; size is 0. */
   int32_t (*lease_list)(void *user_data, imgstore_blob_visit visit, void *visit_data);
-  /** Keeps publishers (exclusive 0) or everyone else (exclusive 1) out until unlock. IMGSTORE_EBUSY is not an answer: it waits. */
+  /** Keeps publishers (exclusive 0) or everyone else (exclusive 1) out until unlock. IMGSTORE_EBUSY is not an answer:
+   * it waits. */
   int32_t (*lock)(void *user_data, int32_t exclusive, void **lock);
   void (*unlock)(void *user_data, void *lock);
 
   /** Called once when the store is freed. Optional. */
   void (*destroy)(void *user_data);
+
+  /**
+   * Removes what interrupted jobs left: calls visit for every unfinished ingest that nobody has open; it is removed
+   * when visit returns 0 and kept when it returns 1. Blobs in quarantine are removed too. Optional.
+   */
+  int32_t (*ingest_sweep)(void *user_data, imgstore_blob_visit visit, void *visit_data);
 } imgstore_storage;
 
 #ifdef __cplusplus

@@ -28,8 +28,8 @@ enum {
 
 typedef struct imgstore_store_options {
   size_t size;
-  uint32_t flags;      /**< IMGSTORE_STORE_* */
-  int32_t durability;  /**< IMGSTORE_DURABILITY_* */
+  uint32_t flags;     /**< IMGSTORE_STORE_* */
+  int32_t durability; /**< IMGSTORE_DURABILITY_* */
 } imgstore_store_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_store_options) of the caller. */
@@ -40,8 +40,9 @@ IMGSTORE_API int32_t imgstore_store_options_init(imgstore_store_options *options
  * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EFORMAT (something else is there), IMGSTORE_EUNSUPPORTED (layout version),
  * IMGSTORE_EACCESS, IMGSTORE_EIO.
  */
-IMGSTORE_API int32_t imgstore_store_open(imgstore_context *context, const char *path, const imgstore_store_options *options,
-                                         imgstore_store **store, imgstore_error **error);
+IMGSTORE_API int32_t imgstore_store_open(imgstore_context *context, const char *path,
+                                         const imgstore_store_options *options, imgstore_store **store,
+                                         imgstore_error **error);
 /** Makes an empty store in memory. max_bytes: limit of its content, 0: none. */
 IMGSTORE_API int32_t imgstore_store_open_memory(imgstore_context *context, uint64_t max_bytes, imgstore_store **store,
                                                 imgstore_error **error);
@@ -63,37 +64,39 @@ IMGSTORE_API int32_t imgstore_store_manifest(imgstore_store *store, const char *
                                              imgstore_error **error);
 
 /**
- * Lists the references, sorted by name: one IMGSTORE_REPORT_USAGE line each (name, digest of what it names, size: bytes of
- * everything it reaches that is in the store).
+ * Lists the references, sorted by name: one IMGSTORE_REPORT_USAGE line each (name, digest of what it names, size: bytes
+ * of everything it reaches that is in the store).
  */
 IMGSTORE_API int32_t imgstore_store_list(imgstore_store *store, imgstore_report **list, imgstore_error **error);
 /**
  * Gives an image another name. source: as for imgstore_store_image. name: a reference without digest; an existing
  * reference of that name is moved. Errors: as imgstore_store_image, IMGSTORE_EFORMAT.
  */
-IMGSTORE_API int32_t imgstore_store_tag(imgstore_store *store, const char *source, const char *name, imgstore_error **error);
+IMGSTORE_API int32_t imgstore_store_tag(imgstore_store *store, const char *source, const char *name,
+                                        imgstore_error **error);
 
 enum {
   IMGSTORE_REMOVE_KEEP_CONTENT = 1u << 0, /**< only the reference; prune collects the content later */
   IMGSTORE_REMOVE_ALL_NAMES = 1u << 1     /**< with an ID: remove every reference of that image */
 };
 /**
- * Removes a reference (or, by ID, the image when it has one reference, or all with IMGSTORE_REMOVE_ALL_NAMES), then what
- * nothing else reaches. report: UNTAGGED and DELETED lines, or NULL when not wanted.
- * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EAMBIGUOUS, IMGSTORE_ECONFLICT (an ID with several references).
+ * Removes a reference (or, by ID, the image when it has one reference, or all with IMGSTORE_REMOVE_ALL_NAMES), then
+ * what nothing else reaches. report: UNTAGGED and DELETED lines, or NULL when not wanted. Errors: IMGSTORE_ENOTFOUND,
+ * IMGSTORE_EAMBIGUOUS, IMGSTORE_ECONFLICT (an ID with several references).
  */
-IMGSTORE_API int32_t imgstore_store_remove(imgstore_store *store, const char *name, uint32_t flags, imgstore_report **report,
-                                           imgstore_error **error);
-/** Removes content that no reference and no running job reaches, and what interrupted jobs left. report: DELETED lines. */
+IMGSTORE_API int32_t imgstore_store_remove(imgstore_store *store, const char *name, uint32_t flags,
+                                           imgstore_report **report, imgstore_error **error);
+/** Removes content that no reference and no running job reaches, and what interrupted jobs left. report: DELETED lines.
+ */
 IMGSTORE_API int32_t imgstore_store_prune(imgstore_store *store, imgstore_report **report, imgstore_error **error);
 /** Disk usage: one USAGE line per reference (size: all it reaches, shared: the part other images reach too), and a
     last one with name "" (size: every blob once). */
 IMGSTORE_API int32_t imgstore_store_usage(imgstore_store *store, imgstore_report **report, imgstore_error **error);
 
 enum {
-  IMGSTORE_VERIFY_QUICK = 0,       /**< structure and sizes */
-  IMGSTORE_VERIFY_FULL = 1,        /**< every blob is hashed */
-  IMGSTORE_VERIFY_REPAIR = 2       /**< FULL, and damaged blobs are moved out of the way */
+  IMGSTORE_VERIFY_QUICK = 0, /**< structure and sizes */
+  IMGSTORE_VERIFY_FULL = 1,  /**< every blob is hashed */
+  IMGSTORE_VERIFY_REPAIR = 2 /**< FULL, and damaged blobs are moved out of the way */
 };
 /**
  * Checks the store. report: DAMAGED, MISSING, AFFECTED, QUARANTINED and FOREIGN lines; empty when all is well.

@@ -19,10 +19,10 @@ enum {
 
 typedef struct imgstore_pull_options {
   size_t size;
-  uint32_t flags;        /**< IMGSTORE_PULL_* */
-  uint32_t reserved;     /**< 0 */
-  const char *platform;  /**< "os/arch[/variant]"; NULL: this machine's */
-  const char *unpack_to; /**< a directory to unpack into while the layers stream in; NULL: only pull */
+  uint32_t flags;                        /**< IMGSTORE_PULL_* */
+  uint32_t reserved;                     /**< 0 */
+  const char *platform;                  /**< "os/arch[/variant]"; NULL: this machine's */
+  const char *unpack_to;                 /**< a directory to unpack into while the layers stream in; NULL: only pull */
   const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults */
   imgstore_event_fn progress;
   void *progress_data;
@@ -40,7 +40,8 @@ IMGSTORE_API int32_t imgstore_pull_options_init(imgstore_pull_options *options, 
  * there are), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT, IMGSTORE_ENOSPACE, IMGSTORE_ECALLBACK.
  */
 IMGSTORE_API int32_t imgstore_pull(imgstore_store *store, imgstore_registry *registry, const char *reference,
-                                   const imgstore_pull_options *options, imgstore_image **image, imgstore_error **error);
+                                   const imgstore_pull_options *options, imgstore_image **image,
+                                   imgstore_error **error);
 /** The same as an operation; imgstore_operation_image gives the image. Keeps what it needs of store and registry. */
 IMGSTORE_API int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, const char *reference,
                                          const imgstore_pull_options *options, imgstore_operation **operation,
@@ -60,9 +61,9 @@ IMGSTORE_API int32_t imgstore_load_options_init(imgstore_load_options *options, 
 
 /**
  * Copies images from an OCI image-layout directory into the store; every byte is verified on the way.
- * A reference without a full name in the source gets the one in org.opencontainers.image.ref.name after "path's last component:".
- * report: one IMGSTORE_REPORT_TAG line per name loaded, or NULL when not wanted.
- * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EFORMAT (not a layout), IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE.
+ * A reference without a full name in the source gets the one in org.opencontainers.image.ref.name after "path's last
+ * component:". report: one IMGSTORE_REPORT_TAG line per name loaded, or NULL when not wanted. Errors:
+ * IMGSTORE_ENOTFOUND, IMGSTORE_EFORMAT (not a layout), IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE.
  */
 IMGSTORE_API int32_t imgstore_load(imgstore_store *store, const char *path, const imgstore_load_options *options,
                                    imgstore_report **report, imgstore_error **error);

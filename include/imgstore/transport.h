@@ -58,11 +58,11 @@ IMGSTORE_API size_t imgstore_exchange_upload_read(const imgstore_exchange *excha
                                                   size_t size);
 
 enum {
-  IMGSTORE_EXCHANGE_CA_FILE = 1,     /**< PEM file of trusted authorities, or NULL: the system's */
-  IMGSTORE_EXCHANGE_CERT_FILE = 2,   /**< PEM client certificate, or NULL */
-  IMGSTORE_EXCHANGE_KEY_FILE = 3,    /**< PEM client key, or NULL */
-  IMGSTORE_EXCHANGE_PROXY = 4,       /**< proxy URL, or NULL: none */
-  IMGSTORE_EXCHANGE_USER_AGENT = 5   /**< never NULL */
+  IMGSTORE_EXCHANGE_CA_FILE = 1,   /**< PEM file of trusted authorities, or NULL: the system's */
+  IMGSTORE_EXCHANGE_CERT_FILE = 2, /**< PEM client certificate, or NULL */
+  IMGSTORE_EXCHANGE_KEY_FILE = 3,  /**< PEM client key, or NULL */
+  IMGSTORE_EXCHANGE_PROXY = 4,     /**< proxy URL, or NULL: none */
+  IMGSTORE_EXCHANGE_USER_AGENT = 5 /**< never NULL */
 };
 /** A setting of the exchange as text, or NULL. */
 IMGSTORE_API const char *imgstore_exchange_setting(const imgstore_exchange *exchange, int32_t setting);

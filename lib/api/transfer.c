@@ -1,0 +1,136 @@
+/*
+ * api/transfer.c (L5) - include/imgstore/transfer.h and rootfs.h: pull, load and unpack in both faces.
+ */
+#include "imgstore/transfer.h"
+
+#include "api/options.h"
+#include "api/result.h"
+#include "engine/bring.h"
+#include "engine/image.h"
+
+static const imgstore_pull_options pull_defaults = {.size = sizeof(imgstore_pull_options)};
+static const imgstore_load_options load_defaults = {.size = sizeof(imgstore_load_options)};
+static const imgstore_unpack_options unpack_defaults = {.size = sizeof(imgstore_unpack_options)};
+
+int32_t imgstore_pull_options_init(imgstore_pull_options *options, size_t size) {
+  return ims_options_init(options, size, &pull_defaults, sizeof pull_defaults);
+}
+
+int32_t imgstore_load_options_init(imgstore_load_options *options, size_t size) {
+  return ims_options_init(options, size, &load_defaults, sizeof load_defaults);
+}
+
+int32_t imgstore_unpack_options_init(imgstore_unpack_options *options, size_t size) {
+  return ims_options_init(options, size, &unpack_defaults, sizeof unpack_defaults);
+}
+
+static int32_t check_policy(int32_t policy, const char *what, ims_error *err) {
+  if (policy < IMGSTORE_POLICY_DEFAULT || policy > IMGSTORE_POLICY_RECORD)
+    return ims_fail(err, IMGSTORE_EINVALID, "%s: %d is not one of IMGSTORE_POLICY_*", what, policy);
+  return IMGSTORE_OK;
+}
+
+static int32_t copy_unpack_options(imgstore_unpack_options *own, const imgstore_unpack_options *given, ims_error *err) {
+  *own = unpack_defaults;
+  int32_t rc = ims_options_copy(own, sizeof *own, given, sizeof *own, "imgstore_unpack_options", err);
+  if (!rc && (own->flags & ~(uint32_t)(IMGSTORE_UNPACK_STRICT_XATTRS | IMGSTORE_UNPACK_FLUSH)))
+    rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_unpack_options: unknown flags %#x", own->flags);
+  if (!rc)
+    rc = check_policy(own->owner_policy, "owner_policy", err);
+  if (!rc)
+    rc = check_policy(own->device_policy, "device_policy", err);
+  if (!rc)
+    rc = check_policy(own->xattr_policy, "xattr_policy", err);
+  if (!rc && ((own->uid_map_count && !own->uid_map) || (own->gid_map_count && !own->gid_map)))
+    rc = ims_fail(err, IMGSTORE_EINVALID, "an id map is NULL but its count is not 0");
+  return rc;
+}
+
+/* Waits for an operation; what it made is taken by the caller before it is freed. */
+static int32_t finish(imgstore_operation *op, imgstore_image **image, imgstore_report **report,
+                      imgstore_error **error) {
+  int32_t rc = imgstore_operation_wait(op, error);
+  if (!rc && image)
+    *image = imgstore_operation_image(op);
+  if (!rc && report) {
+    *report = op->report;
+    op->report = NULL;
+  }
+  imgstore_operation_free(op);
+  return rc;
+}
+
+int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, const char *reference,
+                            const imgstore_pull_options *options, imgstore_operation **operation,
+                            imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_pull_options own = pull_defaults;
+  imgstore_unpack_options unpack;
+  if (operation)
+    *operation = NULL;
+  if (!store || !registry || !reference || !operation)
+    return ims_api_invalid("store, registry, reference and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_pull_options", &err);
+  if (!rc && ((own.flags & ~(uint32_t)IMGSTORE_PULL_ALL_PLATFORMS) || own.reserved))
+    rc = ims_fail(&err, IMGSTORE_EUNSUPPORTED, "imgstore_pull_options: unknown flags %#x", own.flags);
+  if (!rc)
+    rc = copy_unpack_options(&unpack, own.unpack, &err);
+  if (!rc)
+    rc = ims_pull_start(operation, store, registry, reference, &own, &unpack, &err);
+  return ims_api_result(rc, &err, &store->core->alloc, error);
+}
+
+int32_t imgstore_pull(imgstore_store *store, imgstore_registry *registry, const char *reference,
+                      const imgstore_pull_options *options, imgstore_image **image, imgstore_error **error) {
+  imgstore_operation *op;
+  if (image)
+    *image = NULL;
+  int32_t rc = imgstore_pull_start(store, registry, reference, options, &op, error);
+  return rc ? rc : finish(op, image, NULL, error);
+}
+
+int32_t imgstore_load_start(imgstore_store *store, const char *path, const imgstore_load_options *options,
+                            imgstore_operation **operation, imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_load_options own = load_defaults;
+  if (operation)
+    *operation = NULL;
+  if (!store || !path || !operation)
+    return ims_api_invalid("store, path and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_load_options", &err);
+  if (!rc)
+    rc = ims_load_start(operation, store, path, &own, &err);
+  return ims_api_result(rc, &err, &store->core->alloc, error);
+}
+
+int32_t imgstore_load(imgstore_store *store, const char *path, const imgstore_load_options *options,
+                      imgstore_report **report, imgstore_error **error) {
+  imgstore_operation *op;
+  if (report)
+    *report = NULL;
+  int32_t rc = imgstore_load_start(store, path, options, &op, error);
+  return rc ? rc : finish(op, NULL, report, error);
+}
+
+int32_t imgstore_unpack_start(imgstore_image *image, const char *directory, const imgstore_unpack_options *options,
+                              imgstore_operation **operation, imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_unpack_options own;
+  if (operation)
+    *operation = NULL;
+  if (!image || !directory || !operation)
+    return ims_api_invalid("image, directory and operation are required", NULL, error);
+  int32_t rc = copy_unpack_options(&own, options, &err);
+  if (!rc)
+    rc = ims_unpack_start(operation, image, directory, &own, &err);
+  return ims_api_result(rc, &err, &image->core->alloc, error);
+}
+
+int32_t imgstore_unpack(imgstore_image *image, const char *directory, const imgstore_unpack_options *options,
+                        imgstore_report **report, imgstore_error **error) {
+  imgstore_operation *op;
+  if (report)
+    *report = NULL;
+  int32_t rc = imgstore_unpack_start(image, directory, options, &op, error);
+  return rc ? rc : finish(op, NULL, report, error);
+}

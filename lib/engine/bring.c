@@ -1,0 +1,420 @@
+/*
+ * engine/bring.c (L4) - the job behind pull and load: its stages, its transfers, the unpacker that follows them.
+ */
+#include "engine/bring.h"
+
+#include <string.h>
+
+#include "base/text.h"
+#include "engine/image.h"
+
+enum { MAX_ACTIVE = 6, MAX_ROOTS = 4096, CLIENT_INTERVAL = 20 };
+
+static bring *bring_of(imgstore_operation *op) {
+  return (bring *)op;
+}
+
+/* --- transfers and unpacking
+ * ---------------------------------------------------------------------------------------------- */
+
+/* The descriptor of the next layer to unpack, or NULL. *chosen: the image. */
+static const imgstore_descriptor *next_layer(bring *b, bring_node **chosen) {
+  *chosen = b->unpacker && b->root_count ? bring_chosen(b, b->roots[0].top) : NULL;
+  if (!*chosen || ims_unpacker_done(b->unpacker) >= (*chosen)->manifest->count)
+    return NULL;
+  return &(*chosen)->manifest->entries[ims_unpacker_done(b->unpacker)];
+}
+
+static int32_t advance_unpacker(bring *b, int64_t now) {
+  bring_node *chosen;
+  const imgstore_descriptor *layer = next_layer(b, &chosen);
+  if (!layer)
+    return IMGSTORE_OK;
+  if (!ims_unpacker_is_idle(b->unpacker)) {
+    size_t i = ims_unpacker_done(b->unpacker);
+    int32_t rc = ims_unpacker_advance(b->unpacker, chosen->config ? &chosen->config->diff_ids[i] : NULL, now);
+    if (rc)
+      return rc == IMGSTORE_EAGAIN ? IMGSTORE_OK : rc;
+    layer = next_layer(b, &chosen);
+    if (!layer)
+      return IMGSTORE_OK;
+  }
+  ims_transfer *t = bring_find_transfer(b, &layer->digest);
+  if (t && ims_transfer_is_finished(t))
+    return ims_unpacker_begin(b->unpacker, layer, NULL);
+  if (t && ims_transfer_can_follow(t)) {
+    int32_t rc = ims_unpacker_begin(b->unpacker, layer, t);
+    return rc ? rc : ims_transfer_start(t, now);
+  }
+  return IMGSTORE_OK;
+}
+
+/* True when the transfer is the one that the unpacker waits for: it is started by advance_unpacker. */
+static bool is_awaited(bring *b, const ims_transfer *t) {
+  bring_node *chosen;
+  const imgstore_descriptor *layer = next_layer(b, &chosen);
+  return layer && ims_unpacker_is_idle(b->unpacker) && ims_digest_equal(&layer->digest, &t->digest) &&
+         ims_transfer_can_follow(t);
+}
+
+static int32_t advance_transfer(bring *b, ims_transfer *t, int64_t now) {
+  bool was_announced = t->announced_end;
+  if (ims_transfer_is_ready(t)) {
+    int32_t rc = is_awaited(b, t) ? advance_unpacker(b, now) : ims_transfer_start(t, now);
+    return rc ? rc : IMGSTORE_EAGAIN;
+  }
+  int32_t rc = ims_transfer_advance(t, now);
+  if (rc || was_announced || b->unpacker)
+    return rc;
+  if (atomic_load(&t->phase) == IMS_TRANSFER_EXISTS)
+    return IMGSTORE_OK;
+  return ims_operation_event(&b->op, IMGSTORE_EVENT_COMPLETE, t->object, t->digest.text, NULL, t->size, t->size);
+}
+
+/* IMGSTORE_OK when all are in the store. In order, a few at a time. */
+static int32_t advance_transfers(bring *b, int64_t now) {
+  size_t active = 0;
+  while (b->transfers_done < b->transfer_count && b->transfers[b->transfers_done]->announced_end &&
+         !b->transfers[b->transfers_done]->has_ring)
+    b->transfers_done++;
+  bool all = true;
+  for (size_t i = b->transfers_done; i < b->transfer_count && active < MAX_ACTIVE; i++) {
+    int32_t rc = advance_transfer(b, b->transfers[i], now);
+    if (rc && rc != IMGSTORE_EAGAIN)
+      return rc;
+    all = all && !rc;
+    active += ims_transfer_is_active(b->transfers[i]);
+  }
+  return all && active < MAX_ACTIVE ? IMGSTORE_OK : IMGSTORE_EAGAIN;
+}
+
+static bool is_unpacked(bring *b) {
+  bring_node *chosen;
+  return !b->unpacker || (!next_layer(b, &chosen) && chosen && ims_unpacker_is_idle(b->unpacker));
+}
+
+static int32_t check_unpackable(bring *b) {
+  if (!b->unpacker || bring_chosen(b, b->roots[0].top))
+    return IMGSTORE_OK;
+  return ims_fail(&b->op.err, IMGSTORE_EUNSUPPORTED, "%s: is not an image that can be unpacked", b->reference->name);
+}
+
+static int32_t run(bring *b, int64_t now) {
+  int32_t graph = bring_advance_graph(b);
+  if (graph && graph != IMGSTORE_EAGAIN)
+    return graph;
+  int32_t rc = advance_unpacker(b, now);
+  if (rc)
+    return rc;
+  int32_t transfers = advance_transfers(b, now);
+  if (transfers && transfers != IMGSTORE_EAGAIN)
+    return transfers;
+  if (graph || transfers)
+    return IMGSTORE_EAGAIN;
+  rc = check_unpackable(b);
+  if (rc)
+    return rc;
+  if (!is_unpacked(b)) {
+    rc = advance_unpacker(b, now); /* the last transfer may have ended after the unpacker's turn */
+    return rc ? rc : IMGSTORE_EAGAIN;
+  }
+  b->stage = b->unpacker ? STAGE_FINISH_TREE : STAGE_FLUSH;
+  ims_lane_signal(&b->op.lane);
+  return IMGSTORE_EAGAIN;
+}
+
+/* --- the job
+ * ------------------------------------------------------------------------------------------------------------------ */
+
+static int32_t make_image(bring *b) {
+  bring_node *top = b->roots[0].top, *chosen = bring_chosen(b, top);
+  if (!chosen || !chosen->config)
+    return IMGSTORE_OK;
+  ims_config *config = chosen->config;
+  chosen->config = NULL;
+  return ims_image_new(&b->op.image, b->store, chosen->manifest,
+                       top->manifest->kind == IMGSTORE_MANIFEST_INDEX ? top->manifest : NULL, config, &b->op.err);
+}
+
+static int32_t advance(imgstore_operation *op, int64_t now) {
+  bring *b = bring_of(op);
+  int32_t rc;
+  if (b->client)
+    ims_client_perform(b->client, now);
+  if (b->failed)
+    return b->failed;
+  switch (b->stage) {
+  case STAGE_BEGIN:
+    rc = ims_lease_open(&b->lease, b->store, &op->err);
+    b->stage = STAGE_RUN;
+    ims_lane_signal(&op->lane);
+    return rc ? rc : IMGSTORE_EAGAIN;
+  case STAGE_RUN:
+    return run(b, now);
+  case STAGE_FINISH_TREE:
+    rc = ims_unpacker_finish(b->unpacker);
+    if (rc)
+      return rc;
+    b->stage = STAGE_FLUSH;
+    /* fall through */
+  default:
+    rc = bring_commit(b);
+    return rc || !b->root_count || b->source ? rc : make_image(b);
+  }
+}
+
+static int32_t sooner(int32_t a, int32_t b) {
+  return a < 0 ? b : b < 0 || a < b ? a : b;
+}
+
+static int32_t timeout(imgstore_operation *op, int64_t now) {
+  bring *b = bring_of(op);
+  int32_t wait = b->client ? ims_client_timeout(b->client, now) : -1;
+  if (b->client && ims_client_fd(b->client) < 0)
+    wait = sooner(wait, CLIENT_INTERVAL);
+  for (size_t i = b->transfers_done; i < b->transfer_count; i++)
+    wait = sooner(wait, ims_transfer_timeout(b->transfers[i], now));
+  if (b->unpacker && op->progress && !ims_unpacker_is_idle(b->unpacker))
+    wait = sooner(wait, IMS_PROGRESS_INTERVAL);
+  return wait;
+}
+
+static void end(imgstore_operation *op, int32_t result) {
+  bring *b = bring_of(op);
+  ims_unpacker_free(b->unpacker, result == IMGSTORE_OK); /* first: it reads the rings of transfers */
+  b->unpacker = NULL;
+  for (size_t i = 0; i < b->transfer_count; i++)
+    ims_transfer_end(b->transfers[i]);
+  ims_client_free(b->client);
+  b->client = NULL;
+  ims_lease_close(&b->lease);
+}
+
+static void destroy(imgstore_operation *op) {
+  bring *b = bring_of(op);
+  ims_core *core = ims_core_ref(op->core);
+  imgstore_image_unref(op->image);
+  bring_free_graph(b);
+  imgstore_reference_unref(b->reference);
+  ims_store_unref(b->source);
+  ims_store_unref(b->store);
+  ims_operation_clean(op);
+  ims_free(&core->alloc, b);
+  ims_core_unref(core);
+}
+
+static const ims_job bring_job = {advance, timeout, end, destroy};
+
+static int32_t bring_new(bring **out, imgstore_store *store, imgstore_event_fn progress, void *progress_data,
+                         ims_error *err) {
+  *out = NULL;
+  bring *b = ims_calloc(&store->core->alloc, 1, sizeof *b);
+  if (!b)
+    return ims_fail_nomem(err);
+  int32_t rc = ims_operation_init(&b->op, store->core, &bring_job, progress, progress_data, err);
+  if (rc) {
+    ims_free(&store->core->alloc, b);
+    return rc;
+  }
+  b->store = ims_store_ref(store);
+  *out = b;
+  return IMGSTORE_OK;
+}
+
+/* A job that could not be set up: end and destroy, with the error for the caller. */
+static int32_t give_up(bring *b, int32_t rc, ims_error *err) {
+  if (err && !err->code)
+    *err = b->op.err;
+  ims_operation_free(&b->op);
+  return rc;
+}
+
+static int32_t add_root(bring *b, const char *name, const imgstore_descriptor *descriptor) {
+  if (b->root_count >= MAX_ROOTS)
+    return ims_fail(&b->op.err, IMGSTORE_ELIMIT, "more than %d references", MAX_ROOTS);
+  if (b->root_count == b->root_capacity) {
+    size_t capacity = b->root_capacity ? b->root_capacity * 2 : 4;
+    bring_root *roots = ims_realloc_array(&b->op.core->alloc, b->roots, capacity, sizeof *roots);
+    if (!roots)
+      return ims_fail_nomem(&b->op.err);
+    b->roots = roots;
+    b->root_capacity = capacity;
+  }
+  bring_root *root = &b->roots[b->root_count];
+  root->name = ims_strdup(&b->op.core->alloc, name);
+  if (!root->name)
+    return ims_fail_nomem(&b->op.err);
+  b->root_count++;
+  return bring_add_node(b, NULL, descriptor, &root->top);
+}
+
+/* --- pull
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+static void on_retry(void *data, const char *object, const char *why, uint32_t delay) {
+  bring *b = data;
+  const bool is_digest = strchr(object, ':') && !strchr(object, '/');
+  if (!b->failed &&
+      ims_operation_event(&b->op, IMGSTORE_EVENT_RETRY, is_digest ? IMGSTORE_OBJECT_LAYER : IMGSTORE_OBJECT_MANIFEST,
+                          object, why, 0, delay))
+    b->failed = IMGSTORE_ECALLBACK;
+}
+
+static void on_warning(void *data, const char *text) {
+  bring *b = data;
+  if (!b->failed && ims_operation_event(&b->op, IMGSTORE_EVENT_WARNING, IMGSTORE_OBJECT_NONE, NULL, text, 0, 0))
+    b->failed = IMGSTORE_ECALLBACK;
+}
+
+static void on_rate(void *data, uint64_t left, uint64_t limit) {
+  bring *b = data;
+  if (!b->failed &&
+      ims_operation_event(&b->op, IMGSTORE_EVENT_RATE_LIMIT, IMGSTORE_OBJECT_NONE, NULL, NULL, left, limit))
+    b->failed = IMGSTORE_ECALLBACK;
+}
+
+static int32_t check_host(const imgstore_reference *reference, const imgstore_registry *registry, ims_error *err) {
+  const char *host = imgstore_registry_host(registry);
+  if (ims_equal_fold(strcmp(host, "index.docker.io") == 0 ? "docker.io" : host, reference->host))
+    return IMGSTORE_OK;
+  return ims_fail(err, IMGSTORE_EINVALID, "%s: is not on registry %s", reference->name, host);
+}
+
+static int32_t setup_pull(bring *b, imgstore_registry *registry, const char *reference,
+                          const imgstore_pull_options *options, const imgstore_unpack_options *unpack) {
+  ims_error *err = &b->op.err;
+  const ims_client_events events = {b, on_retry, on_warning, on_rate};
+  b->all_platforms = options->flags & IMGSTORE_PULL_ALL_PLATFORMS;
+  b->platform_required = options->platform != NULL;
+  int32_t rc = ims_reference_parse(&b->reference, &b->op.core->alloc, reference, err);
+  if (!rc)
+    rc = ims_platform_parse(&b->platform, options->platform, err);
+  if (!rc)
+    rc = check_host(b->reference, registry, err);
+  if (!rc)
+    rc = ims_client_new(&b->client, registry, &events, &b->op.cancelled, err);
+  if (!rc)
+    rc = ims_operation_watch(&b->op, ims_client_fd(b->client), err);
+  if (!rc && options->unpack_to)
+    rc = ims_unpacker_new(&b->unpacker, &b->op, b->store, options->unpack_to, unpack, err);
+  if (rc)
+    return rc;
+  imgstore_descriptor pinned;
+  memset(&pinned, 0, sizeof pinned);
+  pinned.digest = b->reference->digest;
+  pinned.size = UINT64_MAX;
+  pinned.media_type = "";
+  return add_root(b, b->reference->name, pinned.digest.algorithm ? &pinned : NULL);
+}
+
+int32_t ims_pull_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry,
+                       const char *reference, const imgstore_pull_options *options,
+                       const imgstore_unpack_options *unpack, ims_error *err) {
+  bring *b;
+  *op = NULL;
+  int32_t rc = bring_new(&b, store, options->progress, options->progress_data, err);
+  if (rc)
+    return rc;
+  rc = setup_pull(b, registry, reference, options, unpack);
+  if (rc)
+    return give_up(b, rc, err);
+  *op = &b->op;
+  return IMGSTORE_OK;
+}
+
+/* --- load
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
+
+typedef struct load_roots {
+  bring *b;
+  const char *path;
+  const imgstore_load_options *options;
+} load_roots;
+
+/* "3.20" in /images/alpine is alpine:3.20; anything with a slash or colon is a name of its own. */
+static int32_t load_name(const load_roots *l, const char *name, ims_buf *out) {
+  if (name[0] && strpbrk(name, "/:"))
+    return ims_buf_puts(out, name);
+  size_t end = strlen(l->path);
+  while (end > 1 && l->path[end - 1] == '/')
+    end--;
+  size_t start = end;
+  while (start > 0 && l->path[start - 1] != '/')
+    start--;
+  for (size_t i = start; i < end; i++)
+    ims_buf_putc(out, ims_ascii_lower(l->path[i]));
+  return ims_buf_printf(out, ":%s", name[0] ? name : "latest");
+}
+
+static int32_t add_loaded(load_roots *l, const char *name, const ims_target *target) {
+  bring *b = l->b;
+  ims_buf text;
+  imgstore_reference *reference = NULL;
+  imgstore_descriptor descriptor;
+  memset(&descriptor, 0, sizeof descriptor);
+  descriptor.digest = target->digest;
+  descriptor.size = target->size;
+  descriptor.media_type = target->media_type;
+  ims_buf_init(&text, &b->op.core->alloc, 4096);
+  int32_t rc = l->options->rename ? ims_buf_puts(&text, l->options->rename) : load_name(l, name, &text);
+  if (rc)
+    ims_fail(&b->op.err, rc, "\"%s\": name is too long", name);
+  else
+    rc = ims_reference_parse(&reference, &b->op.core->alloc, ims_buf_text(&text), &b->op.err);
+  if (!rc)
+    rc = add_root(b, reference->name, &descriptor);
+  imgstore_reference_unref(reference);
+  ims_buf_free(&text);
+  return rc;
+}
+
+static int32_t visit_root(void *data, const char *name, const ims_target *target) {
+  load_roots *l = data;
+  return l->options->name && strcmp(l->options->name, name) != 0 ? IMGSTORE_OK : add_loaded(l, name, target);
+}
+
+static int32_t open_source(bring *b, const char *path) {
+  imgstore_store_options options;
+  imgstore_storage storage;
+  memset(&options, 0, sizeof options);
+  options.size = sizeof options;
+  options.flags = IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE;
+  int32_t rc = ims_layout_storage_open(b->op.core, path, &options, &storage, &b->op.err);
+  return rc ? rc : ims_store_new(&b->source, b->op.core, &storage, &b->op.err);
+}
+
+static int32_t setup_load(bring *b, const char *path, const imgstore_load_options *options) {
+  load_roots roots = {b, path, options};
+  b->all_platforms = b->sparse = !options->platform;
+  b->platform_required = options->platform != NULL;
+  int32_t rc = ims_platform_parse(&b->platform, options->platform, &b->op.err);
+  if (!rc && !(b->op.report = ims_report_new(&b->op.core->alloc)))
+    rc = ims_fail_nomem(&b->op.err);
+  if (!rc)
+    rc = open_source(b, path);
+  if (!rc)
+    rc = ims_ref_list(b->source, visit_root, &roots, &b->op.err);
+  if (!rc && !b->root_count)
+    rc = options->name ? ims_fail(&b->op.err, IMGSTORE_ENOTFOUND, "%s: has no reference \"%s\"", path, options->name)
+                       : ims_fail(&b->op.err, IMGSTORE_ENOTFOUND, "%s: holds no image", path);
+  if (!rc && options->rename && b->root_count > 1)
+    rc = ims_fail(&b->op.err, IMGSTORE_EINVALID, "%s: holds %zu references: say which one to rename", path,
+                  b->root_count);
+  return rc;
+}
+
+int32_t ims_load_start(imgstore_operation **op, imgstore_store *store, const char *path,
+                       const imgstore_load_options *options, ims_error *err) {
+  bring *b;
+  *op = NULL;
+  int32_t rc = bring_new(&b, store, options->progress, options->progress_data, err);
+  if (rc)
+    return rc;
+  rc = setup_load(b, path, options);
+  if (rc)
+    return give_up(b, rc, err);
+  *op = &b->op;
+  return IMGSTORE_OK;
+}

@@ -1,0 +1,100 @@
+/*
+ * engine/bring.h (L4) - the job behind pull and load: brings images into a store from a registry or another store.
+ *
+ * Shared by three files: bring.c (the job), bring_graph.c (manifests, indexes, configs), bring_commit.c (publishing).
+ */
+#ifndef IMS_ENGINE_BRING_H
+#define IMS_ENGINE_BRING_H
+
+#include "engine/client.h"
+#include "engine/operation.h"
+#include "engine/transfer.h"
+#include "engine/unpacker.h"
+#include "imgstore/transfer.h"
+#include "oci/config.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+#include "store/store.h"
+
+typedef struct bring bring;
+
+enum { NODE_HEAD, NODE_NEW, NODE_FETCHING, NODE_CONFIG, NODE_CONFIG_FETCHING, NODE_DONE };
+
+/** One manifest or index of what is brought in. */
+typedef struct bring_node {
+  bring *job;
+  struct bring_node *parent; /**< NULL: a root */
+  unsigned depth;
+  int state;
+  ims_digest digest; /**< algorithm 0: a tag, not resolved yet */
+  uint64_t size;     /**< UINT64_MAX: not known yet */
+  char media_type[128];
+  ims_digest hinted; /**< what a HEAD answered: where to look in the store */
+  imgstore_manifest *manifest;
+  ims_config *config;
+  bool stored;        /**< the manifest is in the store already */
+  bool config_stored; /**< and the config */
+  ims_fetch *fetch;
+} bring_node;
+
+/** One name that is set in the end. */
+typedef struct bring_root {
+  char *name;
+  bring_node *top;
+} bring_root;
+
+enum { STAGE_BEGIN, STAGE_RUN, STAGE_FINISH_TREE, STAGE_FLUSH, STAGE_MANIFESTS, STAGE_REFERENCES };
+
+struct bring {
+  imgstore_operation op; /**< first member */
+  imgstore_store *store;
+  imgstore_store *source; /**< another store, or NULL: a registry */
+  ims_client *client;
+  imgstore_reference *reference; /**< of a pull */
+  ims_lease lease;
+  bool all_platforms;
+  bool sparse;            /**< children that the source lacks are left out */
+  bool platform_required; /**< the caller named it */
+  ims_platform platform;
+  int stage;
+  int32_t failed; /**< a callback of the client failed; op.err says how */
+
+  bring_root *roots;
+  size_t root_count, root_capacity;
+  bring_node **nodes;
+  size_t node_count, node_capacity, nodes_busy;
+  ims_transfer **transfers;
+  size_t transfer_count, transfer_capacity, transfers_done;
+  ims_unpacker *unpacker;
+};
+
+/* --- bring_graph.c --- */
+
+/** Adds a node to fetch. descriptor NULL: the tag of the job's reference. */
+int32_t bring_add_node(bring *b, bring_node *parent, const imgstore_descriptor *descriptor, bring_node **node);
+/** Advances every node; IMGSTORE_OK when all are done. */
+int32_t bring_advance_graph(bring *b);
+/** The image node below top for the job's platform, or NULL when there is none (yet). */
+bring_node *bring_chosen(const bring *b, const bring_node *top);
+/** The transfer of a digest, or NULL. */
+ims_transfer *bring_find_transfer(const bring *b, const ims_digest *digest);
+void bring_free_graph(bring *b);
+
+/* --- bring_commit.c --- */
+
+/** One stage of publishing; IMGSTORE_EAGAIN until the references are set. */
+int32_t bring_commit(bring *b);
+
+/* --- bring.c: the operations --- */
+
+/** options: complete (all fields set), strings borrowed during the call. */
+int32_t ims_pull_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry,
+                       const char *reference, const imgstore_pull_options *options,
+                       const imgstore_unpack_options *unpack, ims_error *err);
+int32_t ims_load_start(imgstore_operation **op, imgstore_store *store, const char *path,
+                       const imgstore_load_options *options, ims_error *err);
+/** engine/unpack.c */
+int32_t ims_unpack_start(imgstore_operation **op, struct imgstore_image *image, const char *directory,
+                         const imgstore_unpack_options *options, ims_error *err);
+
+#endif

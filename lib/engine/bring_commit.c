@@ -1,0 +1,108 @@
+/*
+ * engine/bring_commit.c (L4) - publishing what was brought in: configs, barrier, manifests (children first), barrier,
+ * references. Until the last step nothing is visible under a name.
+ */
+#include <string.h>
+
+#include "engine/bring.h"
+
+static int32_t save_configs(bring *b) {
+  for (size_t i = 0; i < b->node_count; i++) {
+    const bring_node *n = b->nodes[i];
+    if (!n->config || n->config_stored)
+      continue;
+    int32_t rc = ims_blob_save(b->store, &n->manifest->config->digest, n->config->data, n->config->size, &b->op.err);
+    if (rc)
+      return rc;
+  }
+  return ims_store_barrier(b->store, &b->op.err);
+}
+
+static int32_t save_manifests(bring *b) {
+  for (size_t i = b->node_count; i-- > 0;) { /* a parent is always added before its children */
+    const bring_node *n = b->nodes[i];
+    if (n->stored)
+      continue;
+    int32_t rc = ims_blob_save(b->store, &n->digest, n->manifest->data, n->manifest->size, &b->op.err);
+    if (rc)
+      return rc;
+  }
+  return ims_store_barrier(b->store, &b->op.err);
+}
+
+/* A single platform is named by its own manifest, so that every reader finds complete content; its index is kept
+ * beside. */
+static void target_of(const bring *b, const bring_root *root, ims_target *target) {
+  const bring_node *n = root->top;
+  memset(target, 0, sizeof *target);
+  if (!b->all_platforms && n->manifest->kind == IMGSTORE_MANIFEST_INDEX) {
+    target->index = n->digest;
+    n = bring_chosen(b, n) ? bring_chosen(b, n) : n;
+  }
+  target->digest = n->digest;
+  target->size = n->size;
+  memcpy(target->media_type, n->media_type, sizeof target->media_type);
+}
+
+/* True when the name already stands for just this: then all of it is durable. */
+static bool is_current(bring *b, const char *name, const ims_target *target) {
+  ims_target have;
+  ims_error ignored = IMS_ERROR_INIT;
+  return ims_ref_get(b->store, name, &have, &ignored) == IMGSTORE_OK &&
+         ims_digest_equal(&have.digest, &target->digest) && strcmp(have.index.text, target->index.text) == 0;
+}
+
+static bool is_all_current(bring *b) {
+  for (size_t i = 0; i < b->transfer_count; i++)
+    if (atomic_load(&b->transfers[i]->phase) != IMS_TRANSFER_EXISTS)
+      return false;
+  for (size_t i = 0; i < b->node_count; i++)
+    if (!b->nodes[i]->stored || (b->nodes[i]->config && !b->nodes[i]->config_stored))
+      return false;
+  for (size_t i = 0; i < b->root_count; i++) {
+    ims_target target;
+    target_of(b, &b->roots[i], &target);
+    if (!is_current(b, b->roots[i].name, &target))
+      return false;
+  }
+  return true;
+}
+
+static int32_t set_references(bring *b) {
+  for (size_t i = 0; i < b->root_count; i++) {
+    const bring_root *root = &b->roots[i];
+    ims_target target;
+    target_of(b, root, &target);
+    int32_t rc = ims_ref_set(b->store, root->name, NULL, &target, &b->op.err);
+    if (!rc)
+      rc = ims_operation_event(&b->op, IMGSTORE_EVENT_COMMITTED, IMGSTORE_OBJECT_MANIFEST, root->top->digest.text,
+                               root->name, 0, 0);
+    if (!rc && b->source &&
+        ims_report_add(b->op.report, IMGSTORE_REPORT_TAG, root->name, root->top->digest.text, NULL, 0, 0))
+      rc = ims_fail_nomem(&b->op.err);
+    if (rc)
+      return rc;
+  }
+  return IMGSTORE_OK;
+}
+
+int32_t bring_commit(bring *b) {
+  int32_t rc;
+  ims_lane_signal(&b->op.lane); /* the next stage follows at once */
+  switch (b->stage) {
+  case STAGE_FLUSH:
+    if (!b->source && is_all_current(b))
+      return IMGSTORE_OK;
+    rc = ims_operation_event(&b->op, IMGSTORE_EVENT_FLUSHING, IMGSTORE_OBJECT_NONE, NULL, NULL, 0, 0);
+    if (!rc)
+      rc = save_configs(b);
+    b->stage = STAGE_MANIFESTS;
+    return rc ? rc : IMGSTORE_EAGAIN;
+  case STAGE_MANIFESTS:
+    rc = save_manifests(b);
+    b->stage = STAGE_REFERENCES;
+    return rc ? rc : IMGSTORE_EAGAIN;
+  default:
+    return set_references(b);
+  }
+}
