@@ -49,11 +49,17 @@ typedef struct ims_blob {
 int32_t ims_blob_open(ims_blob *blob, imgstore_store *store, const ims_digest *digest, ims_error *err);
 int32_t ims_blob_read(ims_blob *blob, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err);
 void ims_blob_close(ims_blob *blob);
+/** A descriptor of the blob's file, owned by blob; -1 when the storage has none. */
+int ims_blob_fd(ims_blob *blob);
 /**
  * Is the blob there, of this size (UINT64_MAX: any), and verified? One that is not known to be verified is hashed now,
  * and quarantined when it is wrong. *present: the answer.
  */
 int32_t ims_blob_check(imgstore_store *store, const ims_digest *digest, uint64_t size, bool *present, ims_error *err);
+/** Hashes the whole content. */
+int32_t ims_blob_hash(ims_blob *blob, ims_digest *digest, uint64_t *size, ims_error *err);
+/** Moves a damaged blob out of the way, unless a good one has taken its place. */
+int32_t ims_blob_quarantine(imgstore_store *store, const ims_digest *digest, ims_error *err);
 /** Reads a whole small blob and verifies it. Errors: IMGSTORE_ENOTFOUND, IMGSTORE_ELIMIT, IMGSTORE_ECORRUPT. */
 int32_t ims_blob_load(imgstore_store *store, const ims_digest *digest, uint64_t max_size, ims_buf *out, ims_error *err);
 /** Stores a whole small blob that is already in memory, if it is not there; verified. */
@@ -69,6 +75,7 @@ typedef struct ims_ingest {
   uint64_t size;
   uint64_t offset; /**< bytes written (or resumed) and hashed */
   ims_hash hash;
+  bool verified; /**< size and digest are right, and nothing was written since */
 } ims_ingest;
 
 /**
@@ -132,6 +139,8 @@ int32_t ims_store_resolve(imgstore_store *store, const char *name, ims_target *t
 int32_t ims_store_manifest_load(imgstore_store *store, const ims_digest *digest, const char *media_type,
                                 imgstore_manifest **manifest, ims_error *err);
 int32_t ims_store_list(imgstore_store *store, imgstore_report *report, ims_error *err);
+/** Gives what source stands for (as ims_store_resolve) another full name; collection is kept out meanwhile. */
+int32_t ims_store_tag(imgstore_store *store, const char *source, const char *name, ims_error *err);
 int32_t ims_store_remove(imgstore_store *store, const char *name, uint32_t flags, imgstore_report *report,
                          ims_error *err);
 int32_t ims_store_prune(imgstore_store *store, imgstore_report *report, ims_error *err);

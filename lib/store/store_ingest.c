@@ -1,0 +1,141 @@
+/*
+ * store/store_ingest.c (L3) - blobs on their way in: hashed as they are written, published only when they are right.
+ */
+#include <string.h>
+
+#include "store/store.h"
+#include "store/walk.h"
+
+enum { RESUME_BUFFER = 256 * 1024 };
+
+/** Hashes what an earlier ingest left. What cannot be read back is written again. */
+static int32_t hash_resumed(ims_ingest *in, uint64_t left, ims_error *err) {
+  const ims_alloc *alloc = &in->store->core->alloc;
+  char *buffer = ims_malloc(alloc, RESUME_BUFFER);
+  if (!buffer)
+    return ims_fail_nomem(err);
+  int32_t rc = IMGSTORE_OK;
+  while (in->offset < left) {
+    size_t got, want = left - in->offset < RESUME_BUFFER ? (size_t)(left - in->offset) : RESUME_BUFFER;
+    rc = ims_ingest_read(in, in->offset, buffer, want, &got, NULL);
+    if (rc || !got)
+      break;
+    ims_hash_update(&in->hash, buffer, got);
+    in->offset += got;
+  }
+  ims_free(alloc, buffer);
+  return in->offset == left ? IMGSTORE_OK : ims_ingest_restart(in, err);
+}
+
+int32_t ims_ingest_open(ims_ingest *ingest, imgstore_store *store, const ims_digest *digest, uint64_t size,
+                        ims_error *err) {
+  uint64_t left = 0;
+  memset(ingest, 0, sizeof *ingest);
+  int32_t rc = store->storage.ingest_open(store->storage.user_data, digest->text, size, &ingest->ingest, &left);
+  if (rc == IMGSTORE_EBUSY)
+    return rc;
+  if (rc)
+    return ims_store_fail(rc, "cannot bring in blob", digest->text, err);
+  ingest->store = ims_store_ref(store);
+  ingest->digest = *digest;
+  ingest->size = size;
+  ims_hash_init(&ingest->hash, digest->algorithm);
+  rc = left > size ? ims_ingest_restart(ingest, err) : hash_resumed(ingest, left, err);
+  if (rc)
+    ims_ingest_close(ingest, true);
+  return rc;
+}
+
+int32_t ims_ingest_write(ims_ingest *ingest, const void *data, size_t size, ims_error *err) {
+  imgstore_storage *s = &ingest->store->storage;
+  if (size > ingest->size - ingest->offset)
+    return ims_fail(err, IMGSTORE_EDIGEST, "blob %s: more bytes than the %llu of its descriptor", ingest->digest.text,
+                    (unsigned long long)ingest->size);
+  if (!size)
+    return IMGSTORE_OK;
+  ingest->verified = false;
+  int32_t rc = s->ingest_write(s->user_data, ingest->ingest, ingest->offset, data, size);
+  if (rc)
+    return ims_store_fail(rc, "cannot write blob", ingest->digest.text, err);
+  ims_hash_update(&ingest->hash, data, size);
+  ingest->offset += size;
+  return IMGSTORE_OK;
+}
+
+int32_t ims_ingest_restart(ims_ingest *ingest, ims_error *err) {
+  imgstore_storage *s = &ingest->store->storage;
+  ims_hash_init(&ingest->hash, ingest->digest.algorithm);
+  ingest->offset = 0;
+  ingest->verified = false;
+  return ims_store_fail(s->ingest_write(s->user_data, ingest->ingest, 0, "", 0), "cannot start over blob",
+                        ingest->digest.text, err);
+}
+
+int32_t ims_ingest_read(ims_ingest *ingest, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err) {
+  imgstore_storage *s = &ingest->store->storage;
+  *got = 0;
+  int32_t rc = s->ingest_read(s->user_data, ingest->ingest, offset, buffer, size, got);
+  if (!rc && *got > size)
+    rc = IMGSTORE_EPROTOCOL;
+  if (rc)
+    *got = 0;
+  return ims_store_fail(rc, "cannot read back blob", ingest->digest.text, err);
+}
+
+static int32_t check_digest(ims_ingest *ingest, ims_error *err) {
+  ims_digest have;
+  ims_hash hash = ingest->hash;
+  if (ingest->offset != ingest->size)
+    return ims_fail(err, IMGSTORE_EDIGEST, "blob %s: %llu bytes instead of the %llu of its descriptor",
+                    ingest->digest.text, (unsigned long long)ingest->offset, (unsigned long long)ingest->size);
+  ims_digest_from_hash(&have, &hash);
+  if (!ims_digest_equal(&have, &ingest->digest))
+    return ims_fail(err, IMGSTORE_EDIGEST, "blob %s: its content hashes to %s", ingest->digest.text, have.text);
+  return IMGSTORE_OK;
+}
+
+int32_t ims_ingest_verify(ims_ingest *ingest, ims_error *err) {
+  imgstore_storage *s = &ingest->store->storage;
+  if (ingest->verified)
+    return IMGSTORE_OK;
+  int32_t rc = check_digest(ingest, err);
+  if (rc) {
+    ims_ingest_restart(ingest, NULL);
+    return rc;
+  }
+  if (s->ingest_flush)
+    rc = s->ingest_flush(s->user_data, ingest->ingest);
+  ingest->verified = rc == IMGSTORE_OK;
+  return ims_store_fail(rc, "cannot flush blob", ingest->digest.text, err);
+}
+
+static void forget(ims_ingest *ingest) {
+  ims_store_unref(ingest->store);
+  ingest->store = NULL;
+  ingest->ingest = NULL;
+}
+
+int32_t ims_ingest_commit(ims_ingest *ingest, ims_error *err) {
+  imgstore_storage *s = &ingest->store->storage;
+  void *lock = NULL;
+  int32_t rc =
+      ingest->verified ? IMGSTORE_OK : ims_fail(err, IMGSTORE_EINVALID, "blob %s: not verified", ingest->digest.text);
+  if (!rc)
+    rc = ims_store_lock(ingest->store, 0, &lock, err);
+  if (rc) {
+    ims_ingest_close(ingest, true);
+    return rc;
+  }
+  rc = ims_store_fail(s->ingest_commit(s->user_data, ingest->ingest), "cannot publish blob", ingest->digest.text, err);
+  ims_store_unlock(ingest->store, lock);
+  forget(ingest);
+  return rc;
+}
+
+void ims_ingest_close(ims_ingest *ingest, bool keep) {
+  if (!ingest->ingest)
+    return;
+  imgstore_storage *s = &ingest->store->storage;
+  s->ingest_close(s->user_data, ingest->ingest, keep);
+  forget(ingest);
+}
