@@ -62,9 +62,6 @@ typedef struct names {
 } names;
 
 static void names_add(names *n, const char *name) {
-  for (size_t i = 0; i < n->count; i++)
-    if (strcmp(n->list[i], name) == 0)
-      return;
   char **list = reallocarray(n->list, n->count + 1, sizeof *list);
   char *copy = strdup(name);
   if (list)
@@ -82,21 +79,7 @@ static void names_free(names *n) {
   free(n->list);
 }
 
-/* REPOSITORY@DIGEST of a full name. */
-static void add_digest_name(names *n, cli *c, const char *name, const char *digest) {
-  imgstore_reference *reference = NULL;
-  text t = {0};
-  if (imgstore_reference_parse(c->context, name, &reference, NULL) != IMGSTORE_OK)
-    return;
-  if (strcmp(imgstore_reference_name(reference), name) == 0) {
-    text_addf(&t, "%s/%s@%s", imgstore_reference_host(reference), imgstore_reference_repository(reference), digest);
-    names_add(n, text_get(&t));
-  }
-  imgstore_reference_unref(reference);
-  text_free(&t);
-}
-
-static void collect_names(names *n, cli *c, const imgstore_image *image, const imgstore_report *stored) {
+static void collect_names(names *n, const imgstore_image *image, const imgstore_report *stored) {
   const char *target = imgstore_image_target_digest(image);
   const char *manifest = imgstore_manifest_digest(imgstore_image_manifest(image));
   for (size_t i = 0; i < imgstore_report_count(stored); i++) {
@@ -104,15 +87,13 @@ static void collect_names(names *n, cli *c, const imgstore_image *image, const i
     if (strcmp(digest, target) == 0 || strcmp(digest, manifest) == 0)
       names_add(n, imgstore_report_name(stored, i));
   }
-  for (size_t i = 0, tags = n->count; i < tags; i++)
-    add_digest_name(n, c, n->list[i], target);
 }
 
 static int add_object(cli *c, text *out, const imgstore_image *image, const imgstore_report *stored) {
   names n = {0};
   imgstore_bytes *json = NULL;
   imgstore_error *error = NULL;
-  collect_names(&n, c, image, stored);
+  collect_names(&n, image, stored);
   int32_t code = imgstore_image_inspect(image, (const char *const *)n.list, n.count, &json, &error);
   if (code == IMGSTORE_OK) {
     text_add(out, out->size > 1 ? ",\n    " : "\n    ");

@@ -53,11 +53,15 @@ void progress_free(progress *p) {
   *p = (progress){0};
 }
 
-/* The row of a layer, made when it is new. NULL: out of memory, then the layer is not shown. */
-static row *row_of(progress *p, const char *digest) {
+static row *find_row(progress *p, const char *digest) {
   for (size_t i = 0; i < p->count; i++)
     if (strcmp(p->rows[i].digest, digest) == 0)
       return &p->rows[i];
+  return NULL;
+}
+
+/* Adds the row of a layer. NULL: out of memory, then the layer is not shown. */
+static row *add_row(progress *p, const char *digest) {
   if (p->count == p->room) {
     size_t room = p->room ? p->room * 2 : 16;
     row *rows = reallocarray(p->rows, room, sizeof *rows);
@@ -163,7 +167,9 @@ static int state_after(const row *r, int32_t event) {
 }
 
 static void layer_event(progress *p, const imgstore_event *e) {
-  row *r = row_of(p, e->digest);
+  row *r = find_row(p, e->digest);
+  if (!r && e->type != IMGSTORE_EVENT_RETRY)
+    r = add_row(p, e->digest);
   int state = r ? state_after(r, e->type) : -1;
   if (state < 0)
     return;

@@ -110,24 +110,65 @@ void unpack_settings_free(unpack_settings *s) {
 /* --- the report ----------------------------------------------------------------------------------------------------
  */
 
+/* Lines of one kind: the same first word ("owner", "attribute", ...) and the same reason after the last colon. */
+static bool is_alike(const char *one, const char *other) {
+  size_t word = strcspn(one, " ");
+  const char *reason = strrchr(one, ':'), *other_reason = strrchr(other, ':');
+  return word == strcspn(other, " ") && memcmp(one, other, word) == 0 &&
+         strcmp(reason ? reason : "", other_reason ? other_reason : "") == 0;
+}
+
+static void print_line(const imgstore_report *report, size_t i, size_t more) {
+  fputs("  /", stderr);
+  put_safe(stderr, imgstore_report_name(report, i));
+  fputs(": ", stderr);
+  put_safe(stderr, imgstore_report_detail(report, i));
+  if (more)
+    fprintf(stderr, " (and %zu more like it)", more);
+  fputc('\n', stderr);
+}
+
+static bool is_skipped(const imgstore_report *report, size_t i) {
+  return imgstore_report_kind(report, i) == IMGSTORE_REPORT_SKIPPED;
+}
+
+enum { MOST_KINDS = 8 };
+
+/* One line for each of the first kinds. */
+static void print_kinds(const imgstore_report *report) {
+  size_t first[MOST_KINDS], count[MOST_KINDS], kinds = 0, others = 0;
+  for (size_t i = 0; i < imgstore_report_count(report); i++) {
+    size_t k = 0;
+    if (!is_skipped(report, i))
+      continue;
+    while (k < kinds && !is_alike(imgstore_report_detail(report, first[k]), imgstore_report_detail(report, i)))
+      k++;
+    if (k < kinds) {
+      count[k]++;
+    } else if (kinds < MOST_KINDS) {
+      first[kinds] = i;
+      count[kinds++] = 1;
+    } else {
+      others++;
+    }
+  }
+  for (size_t k = 0; k < kinds; k++)
+    print_line(report, first[k], count[k] - 1);
+  if (others)
+    fprintf(stderr, "  ... and %zu of other kinds\n", others);
+}
+
 void cli_print_skipped(const imgstore_report *report, bool verbose) {
-  enum { FEW = 5 };
-  size_t skipped = 0, shown = 0;
+  size_t skipped = 0;
   for (size_t i = 0; i < imgstore_report_count(report); i++)
-    skipped += imgstore_report_kind(report, i) == IMGSTORE_REPORT_SKIPPED;
+    skipped += is_skipped(report, i);
   if (skipped == 0)
     return;
-  fprintf(stderr, "%zu %s made otherwise than the image says:\n", skipped, skipped == 1 ? "entry was" : "entries were");
-  for (size_t i = 0; i < imgstore_report_count(report) && (verbose || shown < FEW); i++) {
-    if (imgstore_report_kind(report, i) != IMGSTORE_REPORT_SKIPPED)
-      continue;
-    fputs("  /", stderr);
-    put_safe(stderr, imgstore_report_name(report, i));
-    fputs(": ", stderr);
-    put_safe(stderr, imgstore_report_detail(report, i));
-    fputc('\n', stderr);
-    shown++;
-  }
-  if (shown < skipped)
-    fprintf(stderr, "  ... and %zu more (-v lists all)\n", skipped - shown);
+  fprintf(stderr, "%zu %s made otherwise than the image says%s:\n", skipped,
+          skipped == 1 ? "entry was" : "entries were", verbose ? "" : " (-v lists them all)");
+  for (size_t i = 0; verbose && i < imgstore_report_count(report); i++)
+    if (is_skipped(report, i))
+      print_line(report, i, 0);
+  if (!verbose)
+    print_kinds(report);
 }
