@@ -72,7 +72,7 @@ static void add_state(text *t, const progress *p, const row *r, size_t columns) 
   int64_t wait = (r->retry_at - progress_clock() + 999) / 1000;
   switch (r->state) {
   case ROW_DOWNLOADING:
-    add_work(t, "Downloading", r, columns);
+    add_work(t, p->words.fetching, r, columns);
     break;
   case ROW_EXTRACTING:
     add_work(t, "Extracting", r, columns);
@@ -81,13 +81,13 @@ static void add_state(text *t, const progress *p, const row *r, size_t columns) 
     text_addf(t, "Retrying in %lld s", (long long)(wait > 0 ? wait : 0));
     break;
   case ROW_DOWNLOADED:
-    text_add(t, "Download complete");
+    text_add(t, p->words.fetched);
     break;
   case ROW_EXISTS:
     text_add(t, "Already exists");
     break;
   case ROW_COMPLETE:
-    text_add(t, p->complete);
+    text_add(t, p->words.complete);
     break;
   default:
     text_add(t, "Waiting");

@@ -15,6 +15,8 @@ static const option load_options[] = {
     {0, 0, NULL, NULL, NULL}};
 static const option_group load_group = {"Options", load_options};
 
+static const progress_words words = {"Loading layer", "Loading", "Verified", "Loading complete"};
+
 static void print_names(cli *c, const imgstore_report *report) {
   familiar name = {0};
   for (size_t i = 0; i < imgstore_report_count(report); i++) {
@@ -58,7 +60,7 @@ static int run(cli *c) {
   job j;
   if ((path != NULL) == (c->args.count == 1))
     return cli_usage(c, "one DIR is needed, as argument or with -i");
-  if (!progress_begin(&p, c, "Loading complete"))
+  if (!progress_begin(&p, c, &words))
     return CLI_USAGE;
   job_begin(&j);
   int status = load(c, path ? path : c->args.words[0], &j, &p);

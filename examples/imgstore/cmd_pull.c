@@ -19,6 +19,8 @@ static const option pull_options[] = {
     {0, 0, NULL, NULL, NULL}};
 static const option_group pull_group = {"Options", pull_options};
 
+static const progress_words words = {"Pulling fs layer", "Downloading", "Download complete", "Pull complete"};
+
 /* What a pull needs on its way. */
 typedef struct pull {
   cli *c;
@@ -37,7 +39,7 @@ static bool read_options(pull *p) {
   cli *c = p->c;
   imgstore_pull_options_init(&p->options, sizeof p->options);
   if (!cli_registry_options(c, &p->registry_options) || !cli_unpack_settings(c, &p->unpack) ||
-      !progress_begin(&p->progress, c, "Pull complete"))
+      !progress_begin(&p->progress, c, &words))
     return false;
   p->options.platform = option_value(&c->args, OPTION_PLATFORM);
   p->options.unpack_to = option_value(&c->args, OPTION_UNPACK);

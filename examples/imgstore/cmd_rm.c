@@ -34,6 +34,8 @@ static int run(cli *c) {
     int32_t code = imgstore_store_remove(c->store, c->args.words[i], flags, &report, &error);
     if (code != IMGSTORE_OK)
       status = cli_failed(c, code, &error);
+    if (code == IMGSTORE_ECONFLICT)
+      cli_message(c, "rm --force removes all names of an image");
     print_removed(c, report);
     imgstore_report_free(report);
   }

@@ -12,6 +12,8 @@ static const option unpack_command_options[] = {
     {0, 0, NULL, NULL, NULL}};
 static const option_group unpack_command_group = {"Options", unpack_command_options};
 
+static const progress_words words = {"Reading layer", "Reading", "Verified", "Unpacked"};
+
 static int unpack(cli *c, job *j, progress *p, unpack_settings *settings) {
   imgstore_image *image = NULL;
   imgstore_operation *operation = NULL;
@@ -42,7 +44,7 @@ static int run(cli *c) {
   job j;
   int status = CLI_USAGE;
   job_begin(&j);
-  if (cli_unpack_settings(c, &settings) && progress_begin(&p, c, "Unpacked"))
+  if (cli_unpack_settings(c, &settings) && progress_begin(&p, c, &words))
     status = unpack(c, &j, &p, &settings);
   job_end(&j);
   progress_free(&p);

@@ -1,5 +1,6 @@
 /* messages.c - standard error: messages, errors, hints; and the last word on standard output. */
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,8 @@ int cli_out_of_memory(const cli *c) {
 }
 
 int cli_finish_output(int status) {
+  struct pollfd output = {.fd = STDOUT_FILENO};
+  bool reader_left = poll(&output, 1, 0) > 0 && (output.revents & POLLERR);
   bool failed = ferror(stdout) != 0;
   errno = 0;
   if (fclose(stdout) != 0)
@@ -101,7 +104,8 @@ int cli_finish_output(int status) {
   /* An output that was closed from the start only matters when there was something to print. */
   if (!failed)
     return status;
-  fprintf(stderr, "imgstore: cannot write to standard output%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
+  if (!reader_left)
+    fprintf(stderr, "imgstore: cannot write to standard output%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
   return status == CLI_OK ? CLI_FAILED : status;
 }
 

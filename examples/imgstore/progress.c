@@ -32,9 +32,9 @@ static bool choose_mode(const char *given, bool debug, int *mode) {
   return true;
 }
 
-bool progress_begin(progress *p, cli *c, const char *complete) {
+bool progress_begin(progress *p, cli *c, const progress_words *words) {
   const char *given = option_value(&c->args, OPTION_PROGRESS);
-  *p = (progress){.complete = complete};
+  *p = (progress){.words = *words};
   if (!choose_mode(given, option_given(&c->args, OPTION_DEBUG), &p->mode)) {
     cli_usage(c, "--progress is auto, tty, plain or json, not %s", given);
     return false;
@@ -102,15 +102,15 @@ static const char *state_name(const progress *p, int state) {
   case ROW_WAITING:
     return "Waiting";
   case ROW_DOWNLOADING:
-    return "Pulling fs layer";
+    return p->words.fetch;
   case ROW_DOWNLOADED:
-    return "Download complete";
+    return p->words.fetched;
   case ROW_EXTRACTING:
     return "Extracting";
   case ROW_EXISTS:
     return "Already exists";
   case ROW_COMPLETE:
-    return p->complete;
+    return p->words.complete;
   default:
     return NULL;
   }

@@ -19,9 +19,17 @@ typedef struct row {
   int64_t retry_at; /* of ROW_RETRYING: milliseconds of the monotonic clock */
 } row;
 
+/** What a job calls its steps. */
+typedef struct progress_words {
+  const char *fetch;    /* a layer begins */
+  const char *fetching; /* in front of a bar */
+  const char *fetched;
+  const char *complete;
+} progress_words;
+
 typedef struct progress {
   int mode;
-  const char *complete; /* what a layer is at the end: "Pull complete" */
+  progress_words words;
   row *rows;
   size_t count, room;
   bool fetched; /* something of the image came over the network */
@@ -33,7 +41,7 @@ typedef struct progress {
 } progress;
 
 /** --progress and --quiet: sets up *p. false after a message: CLI_USAGE. */
-bool progress_begin(progress *p, cli *c, const char *complete);
+bool progress_begin(progress *p, cli *c, const progress_words *words);
 /** For imgstore_pull_options and the others; user_data: the progress. */
 int32_t progress_event(void *user_data, const imgstore_event *event);
 /** A line that stays, in the plain and tty modes. */
