@@ -100,6 +100,10 @@ static int32_t inflate_some(isal_engine *e, ims_engine_io *io, bool *idle) {
   s->next_out = io->out + io->made;
   s->avail_out = out;
   int rc = isal_inflate(s);
+  if (s->avail_in > in) { /* it counts bits past the end when a code there is invalid */
+    s->avail_in = 0;
+    rc = rc ? rc : ISAL_INVALID_SYMBOL;
+  }
   io->used += in - s->avail_in;
   io->made += out - s->avail_out;
   *idle = in == s->avail_in && out == s->avail_out;
