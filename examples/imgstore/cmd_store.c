@@ -185,11 +185,12 @@ static bool is_damage(int32_t kind) {
 }
 
 static int print_findings(cli *c, const imgstore_report *report, int32_t mode) {
-  size_t damage = 0;
+  size_t damage = 0, in_the_way = 0;
   familiar name = {0};
   for (size_t i = 0; i < imgstore_report_count(report); i++) {
     print_finding(c, report, i, &name);
     damage += is_damage(imgstore_report_kind(report, i));
+    in_the_way += imgstore_report_kind(report, i) == IMGSTORE_REPORT_DAMAGED;
   }
   familiar_free(&name);
   fflush(stdout);
@@ -197,7 +198,7 @@ static int print_findings(cli *c, const imgstore_report *report, int32_t mode) {
     fputs(mode == IMGSTORE_VERIFY_QUICK ? "No damage found (--full hashes the content as well).\n"
                                         : "No damage found.\n",
           stderr);
-  else if (mode == IMGSTORE_VERIFY_REPAIR)
+  else if (mode == IMGSTORE_VERIFY_REPAIR || !in_the_way)
     fputs("Pull the affected images again: only what is missing is fetched.\n", stderr);
   else
     fputs("imgstore verify --repair moves damaged content out of the way, so that a pull fetches it again.\n", stderr);
