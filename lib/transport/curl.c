@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "transport/certs.h"
 #include "transport/exchange.h"
 #include "transport/failure.h"
 #include "transport/response.h"
@@ -237,8 +238,29 @@ static void set_callbacks(setup *s, transfer *x) {
   set_pointer(s, CURLOPT_ERRORBUFFER, x->error);
 }
 
+/* In place of the system's authorities: neither their file nor their folder may be asked as well. */
+static int32_t set_authorities(setup *s, const transfer *x) {
+  const char *path = imgstore_exchange_setting(x->exchange, IMGSTORE_EXCHANGE_CA_FILE);
+  char *pem;
+  size_t size;
+  if (!path)
+    return IMGSTORE_OK;
+  int32_t code = ims_certs_read(x->owner->core, path, &pem, &size, NULL);
+  set_pointer(s, CURLOPT_CAPATH, NULL);
+  set_pointer(s, CURLOPT_CAINFO, pem ? NULL : path);
+  if (pem && s->result == CURLE_OK) {
+#if LIBCURL_VERSION_NUM >= 0x074d00
+    struct curl_blob blob = {pem, size, CURL_BLOB_COPY};
+    s->result = curl_easy_setopt(s->easy, CURLOPT_CAINFO_BLOB, &blob);
+#else
+    code = IMGSTORE_EUNSUPPORTED;
+#endif
+  }
+  ims_free(&x->owner->core->alloc, pem);
+  return code;
+}
+
 static void set_peer(setup *s, const imgstore_exchange *exchange) {
-  const char *ca_file = imgstore_exchange_setting(exchange, IMGSTORE_EXCHANGE_CA_FILE);
   const char *proxy = imgstore_exchange_setting(exchange, IMGSTORE_EXCHANGE_PROXY);
   bool secure = !imgstore_exchange_insecure_tls(exchange);
   set_pointer(s, CURLOPT_URL, imgstore_exchange_url(exchange));
@@ -248,11 +270,6 @@ static void set_peer(setup *s, const imgstore_exchange *exchange) {
   set_pointer(s, CURLOPT_NOPROXY, "");
   set_long(s, CURLOPT_SSL_VERIFYPEER, secure);
   set_long(s, CURLOPT_SSL_VERIFYHOST, secure ? 2 : 0);
-  if (ca_file) {
-    /* In place of the system's authorities: the folder of those must not be asked as well. */
-    set_pointer(s, CURLOPT_CAINFO, ca_file);
-    set_pointer(s, CURLOPT_CAPATH, NULL);
-  }
   set_pointer(s, CURLOPT_SSLCERT, imgstore_exchange_setting(exchange, IMGSTORE_EXCHANGE_CERT_FILE));
   set_pointer(s, CURLOPT_SSLKEY, imgstore_exchange_setting(exchange, IMGSTORE_EXCHANGE_KEY_FILE));
   set_pointer(s, CURLOPT_USERAGENT, imgstore_exchange_setting(exchange, IMGSTORE_EXCHANGE_USER_AGENT));
@@ -327,7 +344,9 @@ static int32_t set_request(transfer *x) {
   set_callbacks(&s, x);
   set_peer(&s, x->exchange);
   set_method(&s, x->exchange);
-  int32_t code = set_headers(&s, x);
+  int32_t code = set_authorities(&s, x);
+  if (code == IMGSTORE_OK)
+    code = set_headers(&s, x);
   if (code == IMGSTORE_OK && s.result != CURLE_OK)
     code = s.result == CURLE_OUT_OF_MEMORY ? IMGSTORE_ENOMEM : IMGSTORE_EINVALID;
   return code;
