@@ -52,6 +52,10 @@ int32_t ims_tar_draft_extension(ims_tar_draft *draft, uint8_t typeflag, ims_buf 
   return IMGSTORE_OK;
 }
 
+bool ims_tar_draft_has_extension(const ims_tar_draft *draft) {
+  return draft->has_pax || draft->has_name || draft->has_link;
+}
+
 /* A long name ends at its NUL; bytes after that would be a second name. */
 static int32_t check_long(const ims_buf *buffer, ims_error *err) {
   const char *text = ims_buf_text(buffer);
@@ -162,10 +166,18 @@ static int32_t set_owner_and_time(ims_tar_draft *draft, const ims_pax *global, i
   return IMGSTORE_OK;
 }
 
+static bool ends_in_slash(const char *path) {
+  size_t length = strlen(path);
+  return length && path[length - 1] == '/';
+}
+
 static int32_t set_size(ims_tar_draft *draft, ims_error *err) {
   const int64_t size = has(draft, IMS_PAX_SIZE) ? (int64_t)draft->pax.size : draft->header.size;
   if (size < 0)
     return ims_fail(err, IMGSTORE_EFORMAT, "negative size");
+  /* Before POSIX this was a directory: readers that still say so do not skip the content but take it for headers. */
+  if (size && draft->header.typeflag == '\0' && ends_in_slash(draft->entry.path))
+    return ims_fail(err, IMGSTORE_EFORMAT, "a name that ends in a slash has content");
   draft->stored = draft->entry.type == IMS_TAR_REGULAR ? (uint64_t)size : 0;
   draft->entry.size = draft->stored;
   return IMGSTORE_OK;

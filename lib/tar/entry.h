@@ -31,6 +31,7 @@ void ims_tar_draft_free(ims_tar_draft *draft);
 void ims_tar_draft_clear(ims_tar_draft *draft);
 /** The buffer that the content of an extension header of this type belongs in; a second one of a type is an error. */
 int32_t ims_tar_draft_extension(ims_tar_draft *draft, uint8_t typeflag, ims_buf **buffer, ims_error *err);
+bool ims_tar_draft_has_extension(const ims_tar_draft *draft);
 /** The buffer is complete. */
 int32_t ims_tar_draft_extension_done(ims_tar_draft *draft, uint8_t typeflag, ims_error *err);
 /** Takes the entry's own header. *more: extension blocks of an old GNU sparse map follow. */

@@ -147,6 +147,8 @@ static int32_t begin_extension(ims_tar_reader *r, const uint8_t *block, uint8_t 
     return ims_fail(err, IMGSTORE_ELIMIT, "extension header of %lld bytes", (long long)size);
   if (++r->extensions > EXTENSIONS_MAX)
     return ims_fail(err, IMGSTORE_ELIMIT, "more than %d extension headers in a row", EXTENSIONS_MAX);
+  if (typeflag == 'g' && ims_tar_draft_has_extension(draft_of(r))) /* some readers forget those at a global header */
+    return ims_fail(err, IMGSTORE_EFORMAT, "global PAX header between an extension header and its entry");
   r->extension = typeflag;
   r->extension_text = &r->global_text;
   r->left = (uint64_t)size;
