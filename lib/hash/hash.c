@@ -120,22 +120,26 @@ size_t ims_hash_size(int32_t algorithm) {
   return algorithm == IMS_HASH_SHA512 ? 64 : 32;
 }
 
-int ims_hash_init_with(ims_hash *hash, int32_t algorithm, int32_t kernel) {
-  if (kernel < 0 || kernel >= KERNEL_COUNT || !usable(kernel))
-    return 0;
-  if (kernel != KERNEL_REFERENCE && algorithm != IMS_HASH_SHA256)
-    return 0;
+static void start(ims_hash *hash, int32_t algorithm, int32_t kernel) {
   hash->algorithm = algorithm;
   hash->kernel = kernel;
   if (kernel != KERNEL_REFERENCE)
     stream_init(stream_of(hash));
   else if (ims_mbedtls_hash_init(hash))
     hash->kernel = KERNEL_FAILED;
+}
+
+int ims_hash_init_with(ims_hash *hash, int32_t algorithm, int32_t kernel) {
+  if (kernel < 0 || kernel >= KERNEL_COUNT || (kernel != best_kernel() && !usable(kernel)))
+    return 0;
+  if (kernel != KERNEL_REFERENCE && algorithm != IMS_HASH_SHA256)
+    return 0;
+  start(hash, algorithm, kernel);
   return 1;
 }
 
 void ims_hash_init(ims_hash *hash, int32_t algorithm) {
-  ims_hash_init_with(hash, algorithm, algorithm == IMS_HASH_SHA256 ? best_kernel() : KERNEL_REFERENCE);
+  start(hash, algorithm, algorithm == IMS_HASH_SHA256 ? best_kernel() : KERNEL_REFERENCE);
 }
 
 void ims_hash_update(ims_hash *hash, const void *data, size_t size) {
