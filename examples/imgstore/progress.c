@@ -133,7 +133,7 @@ static void json_event(const imgstore_event *e) {
   json_string(&t, "text", e->text);
   if (counted)
     json_number(&t, "done", e->done);
-  if (counted)
+  if (counted || (e->total && e->type != IMGSTORE_EVENT_RETRY))
     json_number(&t, "total", e->total);
   if (e->type == IMGSTORE_EVENT_RETRY)
     json_number(&t, "delay", e->total);
@@ -155,7 +155,8 @@ static int state_after(const row *r, int32_t event) {
   case IMGSTORE_EVENT_DOWNLOADED:
     return ROW_DOWNLOADED;
   case IMGSTORE_EVENT_UNPACKING:
-    return ROW_EXTRACTING;
+    /* A layer may be unpacked while it streams in: until it is here the download is what there is to see. */
+    return r->state == ROW_DOWNLOADING || r->state == ROW_RETRYING ? -1 : ROW_EXTRACTING;
   case IMGSTORE_EVENT_COMPLETE:
     /* What was there and needed nothing else stays "Already exists". */
     return r->state == ROW_EXISTS ? ROW_EXISTS : ROW_COMPLETE;
