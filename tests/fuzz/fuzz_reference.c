@@ -31,7 +31,7 @@ static void check_reference(const char *text) {
   require(ims_repository_check(r->repository, strlen(r->repository), NULL) == IMGSTORE_OK);
   require(!r->tag || ims_tag_check(r->tag, strlen(r->tag), NULL) == IMGSTORE_OK);
   require(r->tag || r->digest.algorithm);
-  require(!strstr(r->name, "..") && !strstr(r->repository, "//"));
+  require(!strstr(r->host, "..") && !strstr(r->repository, "..") && !strstr(r->repository, "//"));
   require(strlen(r->host) + 1 + strlen(r->repository) <= 255);
   require_same(r, r->name);
   require_same(r, r->familiar);
