@@ -100,16 +100,6 @@ static bool work(imgstore_operation *op, int32_t *result) {
   return more;
 }
 
-static void wait_for_event(imgstore_operation *op, int32_t timeout) {
-  struct epoll_event events[4];
-  int count = epoll_wait(op->epoll_fd, events, 4, timeout);
-  for (int i = 0; i < count; i++) {
-    uint64_t expirations;
-    if (events[i].data.fd == op->timer_fd && read(op->timer_fd, &expirations, sizeof expirations) < 0)
-      continue; /* somebody read it already: nothing lost */
-  }
-}
-
 int32_t ims_operation_step(imgstore_operation *op, int32_t timeout) {
   int32_t result;
   if (op->finished)
@@ -124,7 +114,10 @@ int32_t ims_operation_step(imgstore_operation *op, int32_t timeout) {
     return IMGSTORE_EAGAIN;
   }
   arm_timer(op, op->job->timeout(op, ims_now_ms()));
-  wait_for_event(op, timeout);
+  if (timeout) {
+    struct epoll_event event; /* what is ready stays readable for the next step, or for the caller's own poll */
+    epoll_wait(op->epoll_fd, &event, 1, timeout);
+  }
   return IMGSTORE_EAGAIN;
 }
 

@@ -1,8 +1,9 @@
 /* tests/unit/test_base.c - buffers, errors, text, rings, tasks, reports. */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
+#include <cmocka.h>
 
 #include <errno.h>
 #include <poll.h>
