@@ -63,12 +63,12 @@ int cli_usage(const cli *c, const char *format, ...) {
 }
 
 /* What a user can do about an error, or NULL. */
-static const char *hint_of(int32_t code) {
+static const char *hint_of(const cli *c, int32_t code) {
   switch (code) {
   case IMGSTORE_EUNAUTHORIZED:
-    return "if the image is private, log in first: imgstore login HOST";
+    return c->command == &command_login ? NULL : "imgstore login HOST keeps them";
   case IMGSTORE_ETLS:
-    return "a registry without TLS needs --plain-http, one with its own authority --ca FILE";
+    return "--plain-http for a registry without TLS, --ca FILE for one with its own authority";
   case IMGSTORE_ENOSPACE:
     return "imgstore rm and imgstore prune make room";
   case IMGSTORE_ECORRUPT:
@@ -80,10 +80,13 @@ static const char *hint_of(int32_t code) {
 
 int cli_failed(const cli *c, int32_t code, imgstore_error **error) {
   const char *message = *error ? imgstore_error_message(*error) : imgstore_error_name(code);
-  const char *hint = hint_of(code);
-  say(c, imgstore_error_name(code), message);
-  if (hint && !c->json_messages)
-    fprintf(stderr, "  (%s)\n", hint);
+  const char *hint = c->json_messages ? NULL : hint_of(c, code);
+  text t = {0};
+  text_add(&t, message);
+  if (hint)
+    text_addf(&t, " (%s)", hint);
+  say(c, imgstore_error_name(code), t.failed ? message : text_get(&t));
+  text_free(&t);
   imgstore_error_free(*error);
   *error = NULL;
   return CLI_FAILED;
