@@ -119,7 +119,7 @@ static int run(cli *c) {
   job_begin(&p.job);
   if (read_options(&p))
     status = prepare(&p);
-  if (p.registry)
+  if (status == CLI_OK)
     status = transfer(&p);
   imgstore_operation_free(p.operation);
   imgstore_image_unref(p.image);
