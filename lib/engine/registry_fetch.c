@@ -1,0 +1,471 @@
+/*
+ * engine/registry_fetch.c (L4) - the life of one fetch: endpoints in their order, waiting, time limits, and what
+ * becomes of each response. The decisions about a single response are registry/call.c's.
+ */
+#include "engine/registry_fetch.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+
+enum { MIRROR_RETRIES = 1 };
+
+static const char *field(const void *source, const char *name, size_t nth) {
+  const imgstore_exchange *x = source;
+  for (size_t i = 0; i < x->response_count; i++)
+    if (ims_equal_fold(x->response_headers[i].name, name) && nth-- == 0)
+      return x->response_headers[i].value;
+  return NULL;
+}
+
+ims_reply ims_fetch_reply(const ims_fetch *f) {
+  return (ims_reply){f->exchange.status, &f->exchange, field};
+}
+
+void ims_fetch_close(ims_fetch *f) {
+  ims_client *c = f->client;
+  if (f->open && c->registry->core->pid == getpid()) {
+    c->line->depth++;
+    c->line->transport.close(c->line->transport.user_data, f->handle);
+    c->line->depth--;
+  }
+  f->open = false;
+  f->handle = NULL;
+  ims_exchange_clear_response(&f->exchange);
+}
+
+/* --- where to ask ---------------------------------------------------------------------------------------------------
+ */
+
+static int32_t endpoint_url(ims_fetch *f, const ims_endpoint *e, ims_url *url, ims_error *err) {
+  imgstore_registry *r = f->client->registry;
+  if (f->own_only)
+    return ims_registry_url(r, e, f->path, url, err);
+  ims_buf path;
+  ims_buf_init(&path, &r->core->alloc, IMS_URL_MAX);
+  ims_buf_printf(&path, "/v2/%s%s/%s", e->prefix, f->repository, f->path);
+  int32_t rc = path.failed ? ims_fail_nomem(err) : ims_registry_url(r, e, ims_buf_text(&path), url, err);
+  ims_buf_free(&path);
+  return rc;
+}
+
+static int32_t aim_at_endpoint(ims_fetch *f, ims_endpoint *e, ims_error *err) {
+  const ims_alloc *a = &f->client->registry->core->alloc;
+  uint32_t retries = f->client->registry->options.retries;
+  ims_url url;
+  int32_t rc = endpoint_url(f, e, &url, err);
+  if (rc)
+    return rc;
+  f->endpoint = e;
+  f->call.limits.retries = e->is_mirror && retries > MIRROR_RETRIES ? MIRROR_RETRIES : retries;
+  rc = ims_call_aim(&f->call, &url, &url, err);
+  ims_url_free(a, &url);
+  return rc;
+}
+
+/* A place that a foreign layer's descriptor names: https, no credentials, nothing private. */
+static int32_t aim_at_foreign(ims_fetch *f, const char *text, ims_error *err) {
+  imgstore_registry *r = f->client->registry;
+  const ims_alloc *a = &r->core->alloc;
+  ims_url home, url;
+  int32_t rc = ims_registry_url(r, r->own, "/v2/", &home, err);
+  if (rc)
+    return rc;
+  rc = ims_url_parse(&url, a, text, f->what, err);
+  if (!rc) {
+    f->endpoint = NULL;
+    f->call.limits.retries = r->options.retries;
+    rc = url.https ? ims_url_permit(&home, &home, &url, f->what, err)
+                   : ims_fail(err, IMGSTORE_EPROTOCOL, "%s: the URL of a foreign layer is not https", f->what);
+    if (!rc)
+      rc = ims_call_aim(&f->call, &home, &url, err);
+    ims_url_free(a, &url);
+  }
+  ims_url_free(a, &home);
+  return rc;
+}
+
+/* Points at number step of the places in order; IMGSTORE_ENOTFOUND without a message when there is no such place. */
+static int32_t aim(ims_fetch *f, ims_error *err) {
+  imgstore_registry *r = f->client->registry;
+  const ims_alloc *a = &r->core->alloc;
+  size_t endpoints = 0;
+  ims_free(a, f->scopes);
+  f->scopes = NULL;
+  f->demanded = f->refreshed = false;
+  ims_endpoint *e = ims_registry_endpoint(r, f->step, f->by_digest, f->own_only);
+  if (e)
+    return aim_at_endpoint(f, e, err);
+  while (ims_registry_endpoint(r, endpoints, f->by_digest, f->own_only))
+    endpoints++;
+  size_t url = f->step - endpoints;
+  return f->step >= endpoints && url < f->url_count ? aim_at_foreign(f, f->urls[url], err) : IMGSTORE_ENOTFOUND;
+}
+
+int32_t ims_fetch_begin(ims_fetch *f, ims_error *err) {
+  return aim(f, err);
+}
+
+/* --- ends -----------------------------------------------------------------------------------------------------------
+ */
+
+static void finish(ims_fetch *f, const ims_document *document) {
+  int32_t code = f->err.code;
+  f->dead = true;
+  ims_fetch_close(f);
+  if (f->kind == IMS_FETCH_TOKEN)
+    ims_token_failed(f);
+  else if (f->kind == IMS_FETCH_BLOB)
+    f->sink.done(f->sink.data, code, &f->err);
+  else
+    f->document_done(f->document_data, code, code ? NULL : document, &f->err);
+}
+
+static void tell_retry(ims_fetch *f, uint32_t delay_ms) {
+  const ims_client_events *e = &f->client->events;
+  ims_core *core = f->client->registry->core;
+  if (ims_log_wants(core, IMGSTORE_LOG_INFO))
+    ims_log(core, IMGSTORE_LOG_INFO, "%s: again in %" PRIu32 " ms", f->err.message, delay_ms);
+  if (e->retry && f->kind != IMS_FETCH_TOKEN)
+    e->retry(e->data, f->object, f->err.message, delay_ms);
+}
+
+static bool is_final(int32_t code) {
+  return code == IMGSTORE_ENOMEM || code == IMGSTORE_ECANCELLED || code == IMGSTORE_ECALLBACK;
+}
+
+void ims_fetch_failed(ims_fetch *f) {
+  ims_fetch_close(f);
+  if (f->kind == IMS_FETCH_TOKEN && f->step != SIZE_MAX && ims_token_refused(f))
+    return;
+  bool more = f->kind != IMS_FETCH_TOKEN && f->step != SIZE_MAX && !is_final(f->err.code);
+  while (more) {
+    ims_error why = IMS_ERROR_INIT;
+    f->step++;
+    int32_t rc = aim(f, &why);
+    if (!rc) {
+      tell_retry(f, 0);
+      if (f->dead)
+        return; /* cancelled by the listener */
+      ims_error_clear(&f->err);
+      f->state = IMS_FETCH_READY;
+      return;
+    }
+    if (why.code)
+      f->err = why;
+    more = why.code && !is_final(why.code);
+  }
+  finish(f, NULL);
+}
+
+static void act(ims_fetch *f, const ims_verdict *verdict, const ims_url *asked) {
+  ims_client *c = f->client;
+  switch (verdict->next) {
+  case IMS_NEXT_SEND:
+    ims_error_clear(&f->err);
+    f->state = IMS_FETCH_READY;
+    break;
+  case IMS_NEXT_AUTHORIZE:
+    if (!ims_fetch_challenged(f)) {
+      ims_fetch_failed(f);
+      return;
+    }
+    ims_error_clear(&f->err);
+    f->state = IMS_FETCH_READY;
+    break;
+  case IMS_NEXT_WAIT:
+    f->state = IMS_FETCH_WAITING;
+    f->wake_ms = c->now_ms + verdict->delay_ms;
+    if (verdict->hold_host)
+      ims_registry_hold(c->registry, asked, f->wake_ms);
+    tell_retry(f, verdict->delay_ms);
+    ims_error_clear(&f->err);
+    break;
+  default:
+    ims_fetch_failed(f);
+    return;
+  }
+  ims_fetch_close(f);
+}
+
+static void broken(ims_fetch *f, int32_t code, const char *message, bool retry) {
+  ims_verdict verdict;
+  ims_call_broken(&f->call, code, message, retry, &verdict, &f->err);
+  act(f, &verdict, &f->call.base);
+}
+
+/* --- responses -------------------------------------------------------------------------------------------------------
+ */
+
+static void tell_fields(ims_fetch *f) {
+  ims_client *c = f->client;
+  char text[sizeof c->last_warning];
+  const char *value;
+  uint64_t left, limit;
+  ims_reply reply = ims_fetch_reply(f);
+  if (c->events.warning)
+    for (size_t i = 0; i < 8 && !f->dead && (value = field(&f->exchange, "Warning", i)); i++)
+      if (ims_warning_text(value, text, sizeof text) && strcmp(text, c->last_warning) != 0) {
+        memcpy(c->last_warning, text, sizeof text);
+        c->events.warning(c->events.data, text);
+      }
+  const char *limit_value = ims_reply_field(&reply, "ratelimit-limit");
+  const char *left_value = ims_reply_field(&reply, "ratelimit-remaining");
+  if (c->events.rate && !f->dead && limit_value && left_value && ims_rate_value(limit_value, &limit) &&
+      ims_rate_value(left_value, &left))
+    c->events.rate(c->events.data, left, limit);
+}
+
+static void refused(ims_fetch *f) {
+  const ims_alloc *a = &f->client->registry->core->alloc;
+  const char *sent = f->authorization ? strchr(f->authorization, ' ') : NULL;
+  const ims_token_job *t = f->token;
+  const ims_secrets secrets = {{sent ? sent + 1 : NULL, t ? t->credential.password : NULL,
+                                t ? t->credential.identity_token : NULL, f->client->registry->options.password}};
+  ims_reply reply = ims_fetch_reply(f);
+  ims_verdict verdict;
+  ims_url asked;
+  if (ims_url_copy(&asked, a, &f->call.at, &f->err) != IMGSTORE_OK) {
+    ims_fetch_failed(f);
+    return;
+  }
+  ims_call_answer(&f->call, &reply, ims_buf_text(&f->body), f->body.size, &secrets, ims_wall_ns() / 1000000000,
+                  &verdict, &f->err);
+  int32_t status = reply.status;
+  if (f->head && verdict.next == IMS_NEXT_FAIL && (status == 403 || status == 405 || status == 501)) {
+    f->head = false; /* some registries refuse to be asked that way */
+    verdict.next = IMS_NEXT_SEND;
+  }
+  act(f, &verdict, &asked);
+  ims_url_free(a, &asked);
+}
+
+static void arrived(ims_fetch *f) {
+  const ims_alloc *a = &f->client->registry->core->alloc;
+  ims_reply reply = ims_fetch_reply(f);
+  char *type = NULL;
+  ims_document d = {NULL, 0, "", {0, ""}, UINT64_MAX, NULL};
+  if (f->kind == IMS_FETCH_TOKEN) {
+    ims_token_arrived(f);
+    return;
+  }
+  if (f->head && !ims_reply_length(&reply, &d.length)) {
+    f->head = false;
+    f->state = IMS_FETCH_READY;
+    ims_fetch_close(f);
+    return;
+  }
+  if (ims_reply_media_type(&type, a, &reply, &f->err) == IMGSTORE_OK) {
+    ims_reply_digest(&reply, &d.digest);
+    d.media_type = type;
+    d.data = f->head ? NULL : ims_buf_text(&f->body);
+    d.size = f->body.size;
+    d.length = f->head ? d.length : f->body.size;
+    d.mirror = f->endpoint && f->endpoint->is_mirror ? f->endpoint->host : NULL;
+  }
+  finish(f, &d);
+  ims_free(a, type);
+}
+
+/* The body ended in good order: is it all there? */
+static void complete(ims_fetch *f) {
+  char why[100];
+  uint64_t due = f->size, have = f->position;
+  if (f->kind != IMS_FETCH_BLOB) {
+    ims_reply reply = ims_fetch_reply(f);
+    have = f->body.size;
+    if (!f->exact && !ims_reply_length(&reply, &due))
+      due = have;
+    if (f->head)
+      due = have;
+  }
+  if (have >= due && f->kind == IMS_FETCH_BLOB) {
+    finish(f, NULL);
+  } else if (have >= due) {
+    arrived(f);
+  } else {
+    snprintf(why, sizeof why, "the body ended after %" PRIu64 " of %" PRIu64 " bytes", have, due);
+    broken(f, IMGSTORE_ENETWORK, why, true);
+  }
+}
+
+static void too_long(ims_fetch *f) {
+  bool sized = f->kind == IMS_FETCH_BLOB || f->exact;
+  if (sized)
+    ims_fail(&f->err, IMGSTORE_EDIGEST, "%s: the body is longer than its size of %" PRIu64 " bytes", f->what, f->size);
+  else
+    ims_fail(&f->err, IMGSTORE_ELIMIT, "%s: more than the limit of %zu bytes", f->what, f->body.ceiling);
+  ims_fetch_failed(f);
+}
+
+/* A loopback registry was tried in https first and does not speak it. */
+static bool falls_back(ims_fetch *f) {
+  const imgstore_exchange *x = &f->exchange;
+  if (f->kind == IMS_FETCH_TOKEN || !f->endpoint || x->status || x->done_code != IMGSTORE_EPROTOCOL ||
+      !strstr(x->done_message, "not TLS") || !f->call.at.https || !ims_url_same_origin(&f->call.at, &f->call.home))
+    return false;
+  return ims_registry_fall_back(f->client->registry, f->endpoint);
+}
+
+static void transport_failed(ims_fetch *f) {
+  char message[sizeof f->exchange.done_message];
+  if (falls_back(f)) {
+    ims_fetch_close(f);
+    if (aim(f, &f->err) != IMGSTORE_OK)
+      ims_fetch_failed(f);
+    else
+      f->state = IMS_FETCH_READY;
+    return;
+  }
+  memcpy(message, f->exchange.done_message, sizeof message);
+  int32_t code = f->exchange.done_code == IMGSTORE_ECANCELLED ? IMGSTORE_EPROTOCOL : f->exchange.done_code;
+  broken(f, code, message, f->exchange.retry);
+}
+
+static bool has_all(const ims_fetch *f) {
+  return f->kind == IMS_FETCH_BLOB && f->content && f->headed && f->position == f->size;
+}
+
+/* A refusal counts even when its body was cut, unless what was cut may have been what to do next. */
+static bool is_refusal(const ims_fetch *f) {
+  const imgstore_exchange *x = &f->exchange;
+  if (f->stop || (x->done_code == IMGSTORE_OK && f->headed && !f->content))
+    return true;
+  return f->headed && !f->content && x->done_code == IMGSTORE_ENETWORK && x->status >= 402;
+}
+
+static void judge(ims_fetch *f) {
+  imgstore_registry *r = f->client->registry;
+  bool home = f->endpoint && f->kind != IMS_FETCH_TOKEN && ims_url_same_origin(&f->call.at, &f->call.home);
+  if (ims_log_wants(r->core, IMGSTORE_LOG_DEBUG) && f->exchange.status)
+    ims_log(r->core, IMGSTORE_LOG_DEBUG, "%.*s: HTTP %d", (int)ims_url_public_size(&f->call.at), f->call.at.text,
+            (int)f->exchange.status);
+  if (home && f->exchange.status) {
+    ims_registry_settle(r, f->endpoint, f->call.at.https);
+    if (f->exchange.status < 400)
+      f->refreshed = false; /* what was presented is good: it may expire and be renewed again */
+    tell_fields(f);
+    if (f->dead)
+      return;
+  }
+  if (f->overlong) {
+    too_long(f);
+  } else if (f->body.failed == IMGSTORE_ENOMEM) {
+    ims_fail_nomem(&f->err);
+    ims_fetch_failed(f);
+  } else if (is_refusal(f)) {
+    refused(f);
+  } else if (f->exchange.done_code != IMGSTORE_OK && !has_all(f)) {
+    transport_failed(f);
+  } else {
+    complete(f);
+  }
+}
+
+/* --- time
+ * -------------------------------------------------------------------------------------------------------------- */
+
+static void watch(ims_fetch *f) {
+  const imgstore_registry_options *o = &f->client->registry->options;
+  int64_t now = f->client->now_ms;
+  char why[100];
+  if (!f->exchange.status) {
+    if (now - f->started_ms < o->first_byte_timeout)
+      return;
+    snprintf(why, sizeof why, "no answer within %" PRIu32 " ms", o->first_byte_timeout);
+    broken(f, IMGSTORE_ETIMEOUT, why, true);
+    return;
+  }
+  if (!f->answered || f->paused) {
+    f->answered = true;
+    f->window_ms = now;
+    f->window_bytes = 0;
+    return;
+  }
+  if (now - f->window_ms < o->stall_window)
+    return;
+  if (f->window_bytes >= o->stall_bytes) {
+    f->window_ms = now;
+    f->window_bytes = 0;
+  } else if (has_all(f)) {
+    complete(f);
+  } else {
+    snprintf(why, sizeof why, "stalled: %" PRIu64 " bytes within %" PRIu32 " ms", f->window_bytes, o->stall_window);
+    broken(f, IMGSTORE_ETIMEOUT, why, true);
+  }
+}
+
+static void run(ims_fetch *f) {
+  const imgstore_transport *t = &f->client->line->transport;
+  if (f->exchange.finished || f->stop) {
+    judge(f);
+    return;
+  }
+  if (f->resume && f->paused) {
+    f->paused = false;
+    f->client->started = true;
+    f->client->line->depth++;
+    t->resume(t->user_data, f->handle);
+    f->client->line->depth--;
+  }
+  f->resume = false;
+  watch(f);
+}
+
+/* Sends the next request, or finds that it is not the time for it. */
+static void try_now(ims_fetch *f) {
+  ims_client *c = f->client;
+  ims_fetch_close(f);
+  if (f->kind == IMS_FETCH_BLOB) {
+    f->position = f->sink.position(f->sink.data);
+    if (f->dead)
+      return;
+    if (f->position >= f->size) {
+      finish(f, NULL);
+      return;
+    }
+  }
+  int64_t held = ims_registry_held_until(c->registry, &f->call.at);
+  if (held > c->now_ms) {
+    f->state = IMS_FETCH_WAITING;
+    f->wake_ms = held;
+    return;
+  }
+  int32_t rc = ims_fetch_authorize(f, &f->err);
+  if (rc == IMGSTORE_EAGAIN) {
+    f->state = IMS_FETCH_AUTH;
+    return;
+  }
+  f->answered = false;
+  if (!rc)
+    rc = ims_fetch_send(f, &f->err);
+  if (rc)
+    ims_fetch_failed(f);
+}
+
+void ims_fetch_drive(ims_fetch *f) {
+  if (f->state == IMS_FETCH_RUNNING)
+    run(f);
+  if (!f->dead && f->state == IMS_FETCH_WAITING && f->wake_ms <= f->client->now_ms)
+    f->state = IMS_FETCH_READY;
+  if (!f->dead && f->state == IMS_FETCH_READY)
+    try_now(f);
+}
+
+int64_t ims_fetch_due(const ims_fetch *f) {
+  const imgstore_registry_options *o = &f->client->registry->options;
+  if (f->dead || f->state == IMS_FETCH_READY)
+    return 0;
+  if (f->state == IMS_FETCH_WAITING)
+    return f->wake_ms;
+  if (f->state == IMS_FETCH_AUTH)
+    return INT64_MAX;
+  if (f->exchange.finished || f->stop || f->resume)
+    return 0;
+  if (!f->exchange.status)
+    return f->started_ms + o->first_byte_timeout;
+  return f->paused ? INT64_MAX : f->window_ms + o->stall_window;
+}
