@@ -168,10 +168,10 @@ make_image() {
   for applet in sh ls cat echo uname; do
     ln -s busybox "$work/bundle/rootfs/bin/$applet"
   done
-  quietly umoci repack --image "$layout:latest" --history.created_by "busybox-static of Debian" "$work/bundle"
-  echo "Hello from an image." >"$work/motd"
-  # shellcheck disable=SC2086
-  quietly umoci insert $rootless --image "$layout:latest" --history.created_by "a message" "$work/motd" /etc/motd
+  quietly umoci repack --refresh-bundle --image "$layout:latest" --history.created_by "busybox-static of Debian" \
+    "$work/bundle"
+  echo "Hello from an image." >"$work/bundle/rootfs/etc/motd"
+  quietly umoci repack --image "$layout:latest" --history.created_by "a message" "$work/bundle"
   quietly umoci config --image "$layout:latest" --config.cmd /bin/sh --config.env PATH=/bin \
     --config.label org.opencontainers.image.title=busybox
   quietly skopeo --insecure-policy copy --dest-tls-verify=false "oci:$layout:latest" \
