@@ -77,6 +77,17 @@ static int32_t join(ims_core *core, const char *directory, char **path, ims_erro
   return code == IMGSTORE_OK ? IMGSTORE_OK : ims_fail_nomem(err);
 }
 
+/* What is not understood is left alone. */
+static int32_t read_held(ims_credential_save *s, ims_error *err) {
+  int32_t code = ims_credential_file_read(s->core, s->path, &s->json, err);
+  if (code != IMGSTORE_OK || !s->json)
+    return code;
+  int32_t type = ims_json_type(ims_json_get(ims_json_root(s->json), "auths"));
+  if (type && type != IMS_JSON_OBJECT && type != IMS_JSON_NULL)
+    return ims_fail(err, IMGSTORE_EFORMAT, "%s: auths is not an object", s->path);
+  return IMGSTORE_OK;
+}
+
 int32_t ims_credential_save_open(ims_credential_save *s, ims_core *core, const char *directory, bool make,
                                  ims_error *err) {
   char target[PATH_MAX];
@@ -94,7 +105,7 @@ int32_t ims_credential_save_open(ims_credential_save *s, ims_core *core, const c
     return ims_fail_nomem(err);
   slash[slash == target] = '\0';
   code = lock_folder(s, target, err);
-  return code == IMGSTORE_OK ? ims_credential_file_read(core, s->path, &s->json, err) : code;
+  return code == IMGSTORE_OK ? read_held(s, err) : code;
 }
 
 void ims_credential_save_close(ims_credential_save *s) {

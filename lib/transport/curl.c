@@ -27,6 +27,7 @@
 enum {
   READ_BUFFER = 256 * 1024,    /* per running transfer */
   PERFORM_BYTES = 2048 * 1024, /* body bytes after which perform() gives the caller a turn */
+  TURN_BYTES = 1024 * 1024,    /* of those, for one transfer: libcurl reads on while the socket has data */
   PERFORM_ROUNDS = 32,
   EVENTS = 16,
   MAX_CONNECTIONS = 64,
@@ -59,6 +60,7 @@ typedef struct transfer {
   int state;
   bool paused, resume;
   bool unwanted;     /* the client takes no more of it */
+  size_t turn;       /* body bytes in this perform() */
   size_t taken;      /* bytes taken of the piece that will be offered again after a pause */
   uint64_t uploaded; /* where the next piece of the request body starts */
   char error[CURL_ERROR_SIZE];
@@ -127,9 +129,20 @@ static size_t on_header(char *line, size_t size, size_t count, void *data) {
 }
 
 /* libcurl offers a paused piece again from its first byte, perhaps together with more. */
+static size_t pause_at(transfer *x, size_t taken) {
+  x->taken = taken;
+  x->paused = true;
+  return CURL_WRITEFUNC_PAUSE;
+}
+
 static size_t on_body(char *bytes, size_t size, size_t count, void *data) {
   transfer *x = data;
   size_t total = size * count, at = x->taken < total ? x->taken : total;
+  if (x->turn >= TURN_BYTES) {
+    /* The others and the caller come first; the next perform() goes on. */
+    x->resume = x->owner->notes = true;
+    return pause_at(x, x->taken);
+  }
   while (at < total) {
     size_t offered = total - at;
     size_t got = x->exchange ? imgstore_exchange_body(x->exchange, bytes + at, offered) : SIZE_MAX;
@@ -138,12 +151,10 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *data) {
       return 0;
     }
     at += got;
+    x->turn += got;
     x->owner->delivered += got;
-    if (got < offered) {
-      x->taken = at;
-      x->paused = true;
-      return CURL_WRITEFUNC_PAUSE;
-    }
+    if (got < offered)
+      return pause_at(x, at);
   }
   x->taken -= x->taken < total ? x->taken : total;
   return total;
@@ -206,8 +217,9 @@ static void set_common(setup *s) {
   set_long(s, CURLOPT_TCP_KEEPALIVE, 1);
   set_long(s, CURLOPT_TCP_KEEPIDLE, KEEPALIVE_SECONDS);
   set_long(s, CURLOPT_TCP_KEEPINTVL, KEEPALIVE_SECONDS);
-  set_long(s, CURLOPT_BUFFERSIZE, READ_BUFFER);
   set_long(s, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
+  /* Refused where a handle still has a buffer; then that one, of the same size, serves. */
+  curl_easy_setopt(s->easy, CURLOPT_BUFFERSIZE, (long)READ_BUFFER);
 #if LIBCURL_VERSION_NUM >= 0x075700
   /* A transfer that is given up does not wait for a name look-up: its thread ends by itself. */
   set_long(s, CURLOPT_QUICK_EXIT, 1);
@@ -358,14 +370,14 @@ static CURL *take_easy(curl_transport *t) {
   return t->idle_count ? t->idle[--t->idle_count] : curl_easy_init();
 }
 
-/* Takes a handle out of the multi handle and keeps it for the next request when there is room. */
-static void give_easy(transfer *x) {
+/* Takes a handle out of the multi handle; clean: it can serve the next request when there is room to keep it. */
+static void give_easy(transfer *x, bool clean) {
   curl_transport *t = x->owner;
   if (!x->easy)
     return;
   if (x->state == TRANSFER_RUNNING)
     curl_multi_remove_handle(t->multi, x->easy);
-  if (t->idle_count < t->idle_capacity) {
+  if (clean && t->idle_count < t->idle_capacity) {
     curl_easy_reset(x->easy);
     t->idle[t->idle_count++] = x->easy;
   } else {
@@ -384,7 +396,7 @@ static void free_headers(transfer *x) {
 static void free_transfer(transfer *x) {
   curl_transport *t = x->owner;
   if (getpid() == t->pid) {
-    give_easy(x);
+    give_easy(x, false);
     free_headers(x);
   }
   if (x->previous)
@@ -461,7 +473,7 @@ static void finish(transfer *x, CURLcode result) {
   imgstore_exchange *exchange = x->exchange;
   char message[sizeof exchange->done_message] = "";
   verdict v = {IMGSTORE_OK, false, ""};
-  give_easy(x);
+  give_easy(x, result == CURLE_OK);
   x->state = TRANSFER_DONE;
   x->owner->delivered++;
   if (!exchange)
@@ -551,14 +563,17 @@ static void follow_notes(curl_transport *t) {
     return;
   t->notes = false;
   for (transfer *x = t->transfers; x; x = x->next) {
-    bool resume = x->resume;
-    x->resume = false;
     if (!x->exchange)
       continue;
-    if (x->state == TRANSFER_NEW)
+    if (x->state == TRANSFER_NEW) {
       begin(x);
-    else if (x->state == TRANSFER_RUNNING && resume && x->paused)
-      unpause(x);
+    } else if (x->resume && x->turn >= TURN_BYTES) {
+      t->notes = true; /* had its turn in this perform() */
+    } else if (x->resume) {
+      x->resume = false;
+      if (x->state == TRANSFER_RUNNING && x->paused)
+        unpause(x);
+    }
   }
 }
 
@@ -639,6 +654,8 @@ static int32_t transport_perform(void *user_data, int32_t timeout_ms) {
   bool more = true;
   t->busy = true;
   t->delivered = 0;
+  for (transfer *x = t->transfers; x; x = x->next)
+    x->turn = 0;
   if (timeout_ms < 0)
     timeout_ms = 0;
   for (int round = 0; more && round < PERFORM_ROUNDS && t->delivered < PERFORM_BYTES && result == CURLM_OK; round++) {
