@@ -105,6 +105,7 @@ static void test_refuses(void **state) {
                                     "\"a\nb\"",
                                     "\"a\tb\"",
                                     "\"\x01\"",
+                                    "\"\x1f\"",
                                     "\"\xff\"",
                                     "\"\xc0\x80\"",
                                     "\"\xed\xa0\x80\"",
@@ -217,6 +218,9 @@ static void test_messages(void **state) {
   ims_error_clear(&err);
   assert_int_equal(check_bytes("[1", 2, &err), IMGSTORE_EFORMAT);
   assert_string_equal(err.message, "doc: JSON byte 2: unexpected end");
+  ims_error_clear(&err);
+  assert_int_equal(check_bytes("[01]", 4, &err), IMGSTORE_EFORMAT);
+  assert_string_equal(err.message, "doc: JSON byte 2: number with a leading zero");
 }
 
 static void test_accessors(void **state) {
