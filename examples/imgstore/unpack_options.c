@@ -119,8 +119,9 @@ static bool is_alike(const char *one, const char *other) {
 }
 
 static void print_line(const imgstore_report *report, size_t i, size_t more) {
+  const char *path = imgstore_report_name(report, i);
   fputs("  /", stderr);
-  put_safe(stderr, imgstore_report_name(report, i));
+  put_safe(stderr, strcmp(path, ".") == 0 ? "" : path);
   fputs(": ", stderr);
   put_safe(stderr, imgstore_report_detail(report, i));
   if (more)
