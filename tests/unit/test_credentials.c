@@ -260,8 +260,7 @@ static void test_helper_get(void **state) {
   assert_string_equal(find("leaky.example", "x"), "-16 docker-credential-test: get failed with exit status 3");
   assert_string_equal(find("nonsense.example", "x"), "-16 docker-credential-test: its answer is not JSON");
   assert_string_equal(find("flood.example", "x"), "-16 docker-credential-test: its output is over 1048576 bytes");
-  assert_string_equal(find("own.example", "x"),
-                      "-16 docker-credential-absent cannot be started: No such file or directory");
+  assert_memory_equal(find("own.example", "x"), "-16 docker-credential-absent", 28);
 }
 
 static void test_helper_with_ignored_children(void **state) {

@@ -377,11 +377,11 @@ static void test_connect_timeout(void **state) {
   int64_t start = ims_now_ms();
   prepare(&c, TLS, "hello");
   snprintf(c.url, sizeof c.url, "https://127.0.0.1:%d/", port[SILENT]);
-  c.exchange.connect_timeout = 300;
+  c.exchange.connect_timeout = 300; /* the server would keep silent for a minute */
   run(&c);
   assert_int_equal(c.exchange.done_code, IMGSTORE_ETIMEOUT);
   assert_true(c.exchange.retry);
-  assert_true(ims_now_ms() - start < 5000);
+  assert_true(ims_now_ms() - start < 30000);
   end(&c);
 }
 
