@@ -227,16 +227,18 @@ static int32_t descend(removal *r, ims_error *err) {
   return rc;
 }
 
-static int32_t leave_as_it_was(removal *r, const level *l, ims_error *err) {
+static int32_t leave_as_it_was(removal *r, const level *l, int fd, ims_error *err) {
   const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, l->mtime};
-  if (l->unlocked && r->sys->fchmod(r->fd, l->mode) != 0)
+  if (l->unlocked && r->sys->fchmod(fd, l->mode) != 0)
     return fail(r, errno, "set the mode of a directory", err);
-  if (r->sys->futimens(r->fd, times) != 0)
+  if (r->sys->futimens(fd, times) != 0)
     return fail(r, errno, "set the time of a directory", err);
   return IMGSTORE_OK;
 }
 
-static int32_t open_parent(removal *r, const level *parent, ims_error *err) {
+/* Back to the parent; *left is the directory that was left, still open. */
+static int32_t open_parent(removal *r, const level *parent, int *left, ims_error *err) {
+  *left = -1;
   int fd = r->sys->openat(r->fd, "..", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
   if (fd < 0)
     return fail(r, errno, "go back to a directory", err);
@@ -248,7 +250,7 @@ static int32_t open_parent(removal *r, const level *parent, ims_error *err) {
     r->sys->close(fd);
     return fail(r, failed, "go back to a directory", err);
   }
-  r->sys->close(r->fd);
+  *left = r->fd;
   r->fd = fd;
   return IMGSTORE_OK;
 }
@@ -273,9 +275,13 @@ static int32_t remove_empty(removal *r, level *parent, ims_error *err) {
 
 static int32_t ascend(removal *r, ims_error *err) {
   level *l = deepest(r), *parent = l - 1;
-  int32_t rc = r->keep ? leave_as_it_was(r, l, err) : IMGSTORE_OK;
-  if (!rc)
-    rc = open_parent(r, parent, err);
+  int left;
+  int32_t rc = open_parent(r, parent, &left, err);
+  if (rc)
+    return rc;
+  if (r->keep) /* only now: the way up may lead through its mode */
+    rc = leave_as_it_was(r, l, left, err);
+  r->sys->close(left);
   if (rc)
     return rc;
   r->batch_total -= l->capacity;
