@@ -1,10 +1,14 @@
 /*
  * test_collect.c - removing, pruning, disk usage and verification, on the memory storage and on a layout directory.
  */
-#include <cmocka.h>
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,12 +2,16 @@
  * test_layout_storage.c - the OCI image-layout directory: the rules of every storage, layouts of other tools, opening
  * what was half made, other processes, a full disk, and every system call failing once.
  */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include <cmocka.h>
+
 #include <errno.h>
 #include <fcntl.h>
-#include <setjmp.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

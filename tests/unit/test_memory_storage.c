@@ -1,9 +1,13 @@
 /*
  * test_memory_storage.c - the memory storage: the rules of every storage, and its limit.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 
 #include "storage_conformance.h"

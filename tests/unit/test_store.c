@@ -1,9 +1,13 @@
 /*
  * test_store.c - what stands above a storage: tables, verification of blobs and ingests, references, finding images.
  */
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
