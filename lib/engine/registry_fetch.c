@@ -115,13 +115,13 @@ int32_t ims_fetch_begin(ims_fetch *f, ims_error *err) {
 static void finish(ims_fetch *f, const ims_document *document) {
   int32_t code = f->err.code;
   f->dead = true;
-  ims_fetch_close(f);
   if (f->kind == IMS_FETCH_TOKEN)
     ims_token_failed(f);
   else if (f->kind == IMS_FETCH_BLOB)
     f->sink.done(f->sink.data, code, &f->err);
   else
     f->document_done(f->document_data, code, code ? NULL : document, &f->err);
+  ims_fetch_close(f); /* not before: the listing of tags looks at the headers */
 }
 
 static void tell_retry(ims_fetch *f, uint32_t delay_ms) {
@@ -406,6 +406,8 @@ static void run(ims_fetch *f) {
   }
   if (f->resume && f->paused) {
     f->paused = false;
+    f->window_ms = f->client->now_ms; /* the clock of a stall stood still */
+    f->window_bytes = 0;
     f->client->started = true;
     f->client->line->depth++;
     t->resume(t->user_data, f->handle);
