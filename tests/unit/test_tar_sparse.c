@@ -148,7 +148,10 @@ static void test_a_file_that_is_one_hole(void **state) {
   fixture_file(&f, '0', "n", "", 0);
   pax_1_0(&f, "100");
   map_file(&f, "0\n", "");
+  pax_1_0(&f, "100");
+  fixture_file(&f, '0', "g", "0\n", 2); /* the content ends with the map, inside a block */
   expect(&f, IMGSTORE_OK,
+         "f n 644 1:2 size=100 data=0 time=3.000000000 sparse\n. n\n"
          "f n 644 1:2 size=100 data=0 time=3.000000000 sparse\n. n\n"
          "f n 644 1:2 size=100 data=0 time=3.000000000 sparse\n. n\n");
 }
