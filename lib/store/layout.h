@@ -63,7 +63,7 @@ int32_t ims_layout_make_dir(const ims_layout *l, int dir, const char *name, mode
 int32_t ims_layout_open_regular(const ims_layout *l, int dir, const char *name, int *fd, struct stat *st);
 int32_t ims_layout_pread(const ims_layout *l, int fd, uint64_t offset, void *buffer, size_t size, size_t *got);
 int32_t ims_layout_pwrite(const ims_layout *l, int fd, uint64_t offset, const void *data, size_t size);
-/** Reads a whole regular file of at most out->ceiling bytes. */
+/** Reads a whole regular file of less than out->ceiling bytes. */
 int32_t ims_layout_read_file(const ims_layout *l, int dir, const char *name, ims_buf *out);
 /** fdatasync or (directories) fsync, unless the durability is none. */
 int32_t ims_layout_flush(const ims_layout *l, int fd);

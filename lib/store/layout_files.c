@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "store/layout.h"
 
-enum { SCAN_BUFFER = 32 * 1024 };
+enum { SCAN_BUFFER = 32 * 1024, READ_STEP = 1024 * 1024 };
 
 void ims_layout_random(char out[IMS_LAYOUT_RANDOM]) {
   uint8_t bytes[8] = {0};
@@ -95,25 +95,20 @@ int32_t ims_layout_pwrite(const ims_layout *l, int fd, uint64_t offset, const vo
   return IMGSTORE_OK;
 }
 
+/** Up to the end that it has now: a lease may grow while it is read. */
 static int32_t read_open_file(const ims_layout *l, int fd, const struct stat *st, ims_buf *out) {
-  if ((uint64_t)st->st_size > out->ceiling)
-    return IMGSTORE_ELIMIT;
-  for (uint64_t offset = 0;;) {
-    size_t want = offset < (uint64_t)st->st_size ? (size_t)((uint64_t)st->st_size - offset) : 1;
-    size_t got;
-    char extra;
-    bool at_end = offset >= (uint64_t)st->st_size;
-    int32_t rc = at_end ? IMGSTORE_OK : ims_buf_reserve(out, want);
+  size_t got, room = st->st_size < (off_t)READ_STEP ? (size_t)st->st_size + 1 : READ_STEP;
+  do {
+    size_t left = out->ceiling - out->size;
+    int32_t rc = ims_buf_reserve(out, left < room ? left : room);
     if (!rc)
-      rc = ims_layout_pread(l, fd, offset, at_end ? &extra : out->data + out->size, want, &got);
+      rc = ims_layout_pread(l, fd, out->size, out->data + out->size, left < room ? left : room, &got);
     if (rc)
       return rc;
-    if (at_end || got == 0)
-      return at_end && got == 0 ? IMGSTORE_OK : IMGSTORE_EIO; /* it changed size while it was read */
     out->size += got;
     out->data[out->size] = '\0';
-    offset += got;
-  }
+  } while (got && out->size < out->ceiling);
+  return out->size < out->ceiling ? IMGSTORE_OK : IMGSTORE_ELIMIT;
 }
 
 int32_t ims_layout_read_file(const ims_layout *l, int dir, const char *name, ims_buf *out) {
