@@ -39,7 +39,7 @@ enum { IMGSTORE_LAYER_RAW = 0, IMGSTORE_LAYER_UNCOMPRESSED = 1 };
 IMGSTORE_API int32_t imgstore_layer_open(imgstore_layer *layer, int32_t form, imgstore_stream **stream,
                                          imgstore_error **error);
 /**
- * Reads up to size bytes. *got: how many, 0 only at the verified end.
+ * Reads up to size bytes. *got: how many, 0 only at the verified end. An error is final: close the stream.
  * Errors: IMGSTORE_EDIGEST, IMGSTORE_EFORMAT (damaged compression), IMGSTORE_ELIMIT, IMGSTORE_EIO.
  */
 IMGSTORE_API int32_t imgstore_stream_read(imgstore_stream *stream, void *buffer, size_t size, size_t *got,
@@ -82,8 +82,9 @@ IMGSTORE_API uint64_t imgstore_files_size(const imgstore_files *files);
 IMGSTORE_API int64_t imgstore_files_mtime(const imgstore_files *files, uint32_t *nanoseconds);
 /** Target of a symbolic or hard link, or "". */
 IMGSTORE_API const char *imgstore_files_link_target(const imgstore_files *files);
-/** Device numbers; 0 for anything but devices. */
+/** Major device number; 0 for anything but devices. */
 IMGSTORE_API uint32_t imgstore_files_device_major(const imgstore_files *files);
+/** Minor device number; 0 for anything but devices. */
 IMGSTORE_API uint32_t imgstore_files_device_minor(const imgstore_files *files);
 /** How many extended attributes the entry carries. */
 IMGSTORE_API size_t imgstore_files_xattr_count(const imgstore_files *files);
