@@ -82,11 +82,11 @@ bool ims_host_ends_in_number(const char *host, size_t size) {
   const char *dot = size ? memrchr(host, '.', size) : NULL;
   const char *label = dot ? dot + 1 : host;
   size_t length = size - (size_t)(label - host);
-  uint64_t value;
-  bool digits = length > 0;
-  for (size_t i = 0; i < length; i++)
-    digits = digits && ims_is_digit(label[i]);
-  return digits || (length >= 2 && ims_ascii_lower(label[1]) == 'x' && parse_component(label, length, &value));
+  bool hex = length >= 2 && label[0] == '0' && ims_ascii_lower(label[1]) == 'x';
+  for (size_t i = hex ? 2 : 0; i < length; i++)
+    if (digit_value(label[i]) >= (hex ? 16 : 10))
+      return false;
+  return length > 0;
 }
 
 static int class_v4(const uint8_t *b) {

@@ -46,7 +46,7 @@ static bool host_is_valid(const char *host, size_t size) {
   for (size_t i = 0; i < size; i++)
     if (!ims_is_alnum(host[i]) && !strchr("-._", host[i]))
       return false;
-  if (host[0] == '.' || memmem(host, size, "..", 2))
+  if (host[0] == '.' || host[size - 1] == '.' || memmem(host, size, "..", 2))
     return false;
   return !ims_host_ends_in_number(host, size) || ims_address_parse(&address, host, size);
 }
