@@ -2,7 +2,9 @@
  * imgstore/context.h - the context: allocator, log sink, limits, workers.
  *
  * Nothing is global: two contexts in one process share nothing. The library reads no environment
- * variable, installs no signal handler and starts no thread unless an option asks for it.
+ * variable, installs no signal handler and starts no thread unless an option asks for it. (libcurl, the built-in
+ * transport, is initialised once per process and looks names up on threads of its own.)
+ * A context belongs to the process that made it: after a fork the child makes a new one.
  */
 #ifndef IMGSTORE_CONTEXT_H
 #define IMGSTORE_CONTEXT_H
@@ -15,7 +17,8 @@ extern "C" {
 
 /**
  * Memory functions of the caller. All three are required and must be callable from any thread when
- * the context has workers. The functions and user_data must outlive every object made with them.
+ * the context has workers. What libcurl, cJSON and mbedTLS take for themselves does not come through them. The
+ * functions and user_data must outlive every object made with them.
  */
 typedef struct imgstore_allocator {
   size_t size; /**< sizeof(imgstore_allocator) */

@@ -92,7 +92,8 @@ IMGSTORE_API int32_t imgstore_image_inspect(const imgstore_image *image, const c
 /**
  * Reads one regular file out of the merged layers without unpacking them. Symbolic links are followed inside the image.
  * path: absolute or relative to the image's root. max_size: at most so many bytes.
- * The layers must be in the store the image was opened from. Blocks.
+ * The layers must be in the store the image was opened from: all are read through once, to know which one has the file,
+ * and that one again. Blocks.
  * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EINVALID (not a regular file), IMGSTORE_ELIMIT (larger, too many links),
  * IMGSTORE_EDIGEST, IMGSTORE_EFORMAT.
  */

@@ -54,19 +54,26 @@ typedef int32_t (*imgstore_event_fn)(void *user_data, const imgstore_event *even
 /** A descriptor that is readable when step() has work. Owned by the operation; only to be polled. */
 IMGSTORE_API int32_t imgstore_operation_fd(const imgstore_operation *operation);
 /**
- * Does a bounded amount of work and runs callbacks. timeout: milliseconds to wait when there is nothing to do;
- * 0 never waits, -1 waits as long as it takes.
- * Returns IMGSTORE_OK when the job is done, IMGSTORE_EAGAIN when not, or the job's error; after that, the same again.
+ * Does a bounded amount of work and runs callbacks; a credential helper (30 seconds at most) and flushes to the disk
+ * run inside it, and without workers the hashing of a blob that an earlier job or another tool left. timeout:
+ * milliseconds to wait when there is nothing to do; 0 never waits, -1 waits as long as it takes. Returns IMGSTORE_OK
+ * when the job is done, IMGSTORE_EAGAIN when not, or the job's error; after that, the same again.
  */
 IMGSTORE_API int32_t imgstore_operation_step(imgstore_operation *operation, int32_t timeout, imgstore_error **error);
 /** Steps until the job ends. Returns its result. */
 IMGSTORE_API int32_t imgstore_operation_wait(imgstore_operation *operation, imgstore_error **error);
-/** Asks the job to stop; from any thread, not from a signal handler. It ends with IMGSTORE_ECANCELLED within a second.
+/**
+ * Asks the job to stop; from any thread, not from a signal handler. It ends with IMGSTORE_ECANCELLED within a second,
+ * unless the disk or the hashing of one stored blob holds it up. The caller goes on stepping until then.
  */
 IMGSTORE_API void imgstore_operation_cancel(imgstore_operation *operation);
-/** The image that a finished pull or load made, with a reference of the caller's own, or NULL. */
+/**
+ * The image that a finished pull made, with a reference of the caller's own. NULL before the end, after a failure, for
+ * a load or unpack, and when what was pulled is no image for the platform (an artifact, an index of other platforms).
+ */
 IMGSTORE_API imgstore_image *imgstore_operation_image(const imgstore_operation *operation);
-/** The lines a finished job reported (entries changed by policy, loaded names), or NULL. Borrowed. */
+/** The lines a finished job reported (entries changed by policy, loaded names), or NULL. Borrowed from the operation.
+ */
 IMGSTORE_API const imgstore_report *imgstore_operation_report(const imgstore_operation *operation);
 /** Cancels when still running, waits for its workers, frees. Must not be called from a callback of the operation. */
 IMGSTORE_API void imgstore_operation_free(imgstore_operation *operation);

@@ -21,8 +21,10 @@ enum {
   IMGSTORE_REGISTRY_PLAIN_HTTP = 1u << 0,
   /** Do not check certificates. */
   IMGSTORE_REGISTRY_INSECURE_TLS = 1u << 1,
-  /** Take proxies from http_proxy, https_proxy, all_proxy, no_proxy, and files below from the environment:
-      $DOCKER_CONFIG or $HOME/.docker/config.json, then $REGISTRY_AUTH_FILE or $XDG_RUNTIME_DIR/containers/auth.json. */
+  /** Take proxies from http_proxy, https_proxy, all_proxy, no_proxy (also in capitals, but for HTTP_PROXY), and
+      credentials, after the files below, from the environment's: config.json in $DOCKER_CONFIG or $HOME/.docker, then
+      $REGISTRY_AUTH_FILE, or without it $XDG_RUNTIME_DIR/containers/auth.json (/run/containers/UID/auth.json without
+      that variable) and $HOME/.config/containers/auth.json. */
   IMGSTORE_REGISTRY_USE_ENVIRONMENT = 1u << 2,
   /** Follow the "urls" of foreign layers (never authenticated). */
   IMGSTORE_REGISTRY_FOREIGN_URLS = 1u << 3
@@ -45,23 +47,25 @@ typedef struct imgstore_registry_options {
   const char *identity_token;          /**< OAuth2 refresh token instead of username and password */
   const char *docker_config;           /**< folder of a Docker config.json (auths, credHelpers, credsStore) */
   const char *auth_file;               /**< a containers auth.json */
-  const char *ca_file;                 /**< PEM; trusted in place of the system's authorities */
+  const char *ca_file;                 /**< PEM file or folder of *.crt; trusted in place of the system's authorities */
   const char *cert_file;               /**< PEM client certificate */
   const char *key_file;                /**< PEM client key */
   const char *certs_dir;               /**< folder in certs.d layout: HOST[:PORT]/{*.crt,*.cert,*.key} */
   const char *proxy;                   /**< proxy URL for every request but to no_proxy; "" forces none */
   const char *no_proxy;                /**< comma-separated hosts and .domains */
   const char *user_agent;              /**< default "imgstore/VERSION" */
-  const imgstore_transport *transport; /**< NULL: libcurl. Copied; destroy() is called when the registry is freed. */
+  const imgstore_transport *transport; /**< NULL: libcurl. Copied; destroy() is called when the registry is freed, not
+                                          when it could not be made. All operations of the registry share it: run them
+                                          on one thread. */
   uint32_t connect_timeout;            /**< ms for name look-up, connect, TLS; default 30000 */
-  uint32_t first_byte_timeout;         /**< ms from request to status line; default 60000 */
-  uint32_t stall_window;               /**< ms; default 30000 */
+  uint32_t first_byte_timeout;         /**< ms from request to status line; default (also for 0) 60000 */
+  uint32_t stall_window;               /**< ms; default (also for 0) 30000 */
   uint32_t stall_bytes;                /**< fewer body bytes than this in stall_window is a stall; default 1024 */
   uint32_t total_timeout;              /**< ms for a whole operation; 0 (default): none */
-  uint32_t retries;                    /**< tries without progress before giving up; default 5 */
-  uint32_t retry_delay;                /**< first back-off in ms, doubled and jittered after; default 500 */
-  uint32_t max_retry_delay;            /**< ceiling of a back-off and of an honoured Retry-After, ms; default 60000 */
-  uint32_t max_redirects;              /**< default 10 */
+  uint32_t retries;         /**< tries again without progress before giving up; default 5, at most 1 on a mirror */
+  uint32_t retry_delay;     /**< first back-off in ms, doubled and jittered after; default 500 */
+  uint32_t max_retry_delay; /**< ceiling of a back-off and of an honoured Retry-After, ms; default 60000 */
+  uint32_t max_redirects;   /**< default 10 */
 } imgstore_registry_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_registry_options) of the caller. */
@@ -70,8 +74,10 @@ IMGSTORE_API int32_t imgstore_registry_options_init(imgstore_registry_options *o
 /**
  * Makes a handle; nothing is sent.
  * host: HOST[:PORT] as in a reference ("docker.io", "localhost:5000", "[::1]:5000"). options: NULL for defaults.
- * Errors: IMGSTORE_EINVALID, IMGSTORE_EFORMAT (host, or a config file, which is named), IMGSTORE_EUNSUPPORTED,
- * IMGSTORE_ENOMEM.
+ * Credential files are read when the registry first demands credentials: a broken one fails that operation with
+ * IMGSTORE_EFORMAT and is named.
+ * Errors: IMGSTORE_EINVALID, IMGSTORE_EFORMAT (host, or certs_dir), IMGSTORE_EUNSUPPORTED, IMGSTORE_ELIMIT,
+ * IMGSTORE_EACCESS, IMGSTORE_EIO, IMGSTORE_ENOMEM.
  */
 IMGSTORE_API int32_t imgstore_registry_new(imgstore_context *context, const char *host,
                                            const imgstore_registry_options *options, imgstore_registry **registry,
@@ -82,9 +88,11 @@ IMGSTORE_API void imgstore_registry_free(imgstore_registry *registry);
 IMGSTORE_API const char *imgstore_registry_host(const imgstore_registry *registry);
 
 /**
- * Adds a mirror, tried in the order added before the registry itself. Credentials are looked up for the mirror's own
- * host in the same files; explicit credentials of the registry are not sent to it.
- * host: HOST[:PORT][/PREFIX]; flags: IMGSTORE_MIRROR_*. Errors: IMGSTORE_EFORMAT, IMGSTORE_EINVALID, IMGSTORE_ENOMEM.
+ * Adds a mirror, tried in the order added before the registry itself; at most 16. Credentials are looked up for the
+ * mirror's own host in the same files; explicit credentials of the registry are not sent to it.
+ *
+ * host: HOST[:PORT][/PREFIX]; flags: IMGSTORE_MIRROR_*.
+ * Errors: IMGSTORE_EFORMAT, IMGSTORE_EINVALID, IMGSTORE_ENOMEM.
  */
 IMGSTORE_API int32_t imgstore_registry_add_mirror(imgstore_registry *registry, const char *host, uint32_t flags,
                                                   imgstore_error **error);
@@ -99,8 +107,8 @@ IMGSTORE_API int32_t imgstore_registry_check(imgstore_registry *registry, imgsto
  * Lists the tags of a repository (distribution-spec, "Listing Tags"), following pagination, duplicates dropped,
  * in the registry's order. Blocks.
  * repository: such as "library/alpine". tags: a report with one IMGSTORE_REPORT_TAG line per tag, freed by the caller.
- * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ELIMIT (more than a million tags),
- * network.
+ * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ELIMIT (more than a million tags, a
+ * page over 16 MiB), network.
  */
 IMGSTORE_API int32_t imgstore_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report **tags,
                                             imgstore_error **error);

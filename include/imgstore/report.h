@@ -18,7 +18,7 @@ enum {
   IMGSTORE_REPORT_MISSING = 5,     /**< digest: a blob that should be there; name: an image that needs it */
   IMGSTORE_REPORT_AFFECTED = 6,    /**< name: a reference whose image is incomplete; digest: the missing object */
   IMGSTORE_REPORT_QUARANTINED = 7, /**< digest: a damaged blob that was moved out of the way */
-  IMGSTORE_REPORT_REPAIRED = 8,    /**< digest: a blob that was fetched again */
+  IMGSTORE_REPORT_REPAIRED = 8,    /**< digest: a blob that was fetched again; not made by this release */
   IMGSTORE_REPORT_FOREIGN = 9,     /**< name: a file in the store that the library does not know; left alone */
   IMGSTORE_REPORT_SKIPPED = 10,    /**< name: a path that was not made as the layer says; detail: what and why */
   IMGSTORE_REPORT_USAGE = 11       /**< name: image; digest; size: total bytes; shared: bytes shared with others */

@@ -36,6 +36,7 @@ typedef struct imgstore_id_map {
   uint32_t count;
 } imgstore_id_map;
 
+/** How to unpack. Id maps are copied; an owner that a map does not cover is an error, not a skipped entry. */
 typedef struct imgstore_unpack_options {
   size_t size;
   uint32_t flags;                 /**< IMGSTORE_UNPACK_* */
@@ -57,7 +58,10 @@ IMGSTORE_API int32_t imgstore_unpack_options_init(imgstore_unpack_options *optio
  * Unpacks all layers of an image into directory, which is created (its parent must exist) or must be empty.
  * Each layer is verified against its diffID; a failed unpack removes what it made.
  * report: IMGSTORE_REPORT_SKIPPED lines for entries changed by policy, or NULL when not wanted. options: NULL for
- * defaults. Errors: IMGSTORE_EEXISTS (directory not empty), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT,
+ * defaults. Nobody else may change the directory meanwhile.
+ * Errors: IMGSTORE_EEXISTS (directory not empty), IMGSTORE_ENOTFOUND (no parent; a layer is not in the store),
+ * IMGSTORE_EINVALID (an id is not in the map), IMGSTORE_EUNSUPPORTED (media type, diffID other than sha256, an
+ * attribute with IMGSTORE_UNPACK_STRICT_XATTRS), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT,
  * IMGSTORE_ENOSPACE, IMGSTORE_EACCESS; the message names the layer and the path in it.
  */
 IMGSTORE_API int32_t imgstore_unpack(imgstore_image *image, const char *directory,

@@ -22,7 +22,7 @@ enum {
 };
 
 enum {
-  IMGSTORE_STORE_READ_ONLY = 1u << 0, /**< also for layouts that other tools made */
+  IMGSTORE_STORE_READ_ONLY = 1u << 0, /**< nothing is written or made, not even locks; fit for layouts of other tools */
   IMGSTORE_STORE_NO_CREATE = 1u << 1  /**< IMGSTORE_ENOTFOUND when there is no store at path */
 };
 
@@ -46,7 +46,11 @@ IMGSTORE_API int32_t imgstore_store_open(imgstore_context *context, const char *
 /** Makes an empty store in memory. max_bytes: limit of its content, 0: none. */
 IMGSTORE_API int32_t imgstore_store_open_memory(imgstore_context *context, uint64_t max_bytes, imgstore_store **store,
                                                 imgstore_error **error);
-/** Makes a store on a backend of the caller's. storage is copied; destroy() is called when the store is freed. */
+/**
+ * Makes a store on a backend of the caller's. storage is copied; destroy() is called when the last handle on the store
+ * is gone, and when this call fails for anything but a NULL argument or too small a size. Errors: IMGSTORE_EINVALID (a
+ * required entry is missing), IMGSTORE_ENOMEM.
+ */
 IMGSTORE_API int32_t imgstore_store_open_storage(imgstore_context *context, const imgstore_storage *storage,
                                                  imgstore_store **store, imgstore_error **error);
 /** Closes the caller's handle; images and operations made from it keep what they need. */
@@ -54,8 +58,9 @@ IMGSTORE_API void imgstore_store_close(imgstore_store *store);
 
 /**
  * Finds an image. name: a reference, or an image ID or manifest digest, whole or as a unique prefix of hex digits
- * (at least 4), with or without "sha256:". platform: as for imgstore_pull_options, which image of an index.
- * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EAMBIGUOUS (the candidates are listed), IMGSTORE_ECORRUPT, IMGSTORE_EFORMAT.
+ * (at least 4), with or without "sha256:". platform: as for imgstore_pull_options, which image of an index; not looked
+ * at where the name stands for a single image. Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EAMBIGUOUS (the candidates are
+ * listed), IMGSTORE_ECORRUPT, IMGSTORE_EFORMAT.
  */
 IMGSTORE_API int32_t imgstore_store_image(imgstore_store *store, const char *name, const char *platform,
                                           imgstore_image **image, imgstore_error **error);
@@ -100,13 +105,14 @@ enum {
 };
 /**
  * Checks the store. report: DAMAGED, MISSING, AFFECTED, QUARANTINED and FOREIGN lines; empty when all is well.
- * A pull of an affected image fetches what is missing again.
+ * A pull of an affected image fetches what is missing again. FULL and REPAIR read every byte of the store. Blocks.
  * Errors: only when the check itself could not be done.
  */
 IMGSTORE_API int32_t imgstore_store_verify(imgstore_store *store, int32_t mode, imgstore_report **report,
                                            imgstore_error **error);
 
-/** Opens any blob of the store as a verified stream, read with imgstore_stream_read. Errors: IMGSTORE_ENOTFOUND. */
+/** Opens any blob of the store as a verified stream, read with imgstore_stream_read. Errors: IMGSTORE_ENOTFOUND,
+    IMGSTORE_EFORMAT or IMGSTORE_EUNSUPPORTED (no digest). */
 IMGSTORE_API int32_t imgstore_store_blob(imgstore_store *store, const char *digest, imgstore_stream **stream,
                                          imgstore_error **error);
 

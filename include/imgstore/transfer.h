@@ -23,7 +23,7 @@ typedef struct imgstore_pull_options {
   uint32_t reserved;                     /**< 0 */
   const char *platform;                  /**< "os/arch[/variant]"; NULL: this machine's */
   const char *unpack_to;                 /**< a directory to unpack into while the layers stream in; NULL: only pull */
-  const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults */
+  const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults. Its progress is ignored */
   imgstore_event_fn progress;
   void *progress_data;
 } imgstore_pull_options;
@@ -35,9 +35,13 @@ IMGSTORE_API int32_t imgstore_pull_options_init(imgstore_pull_options *options, 
  * Pulls name from registry into store: nothing that is there is fetched again, nothing is visible under the name
  * before all of it is verified and durable. With unpack_to the image is unpacked as well, in the same pass.
  * reference: as for imgstore_reference_parse; its host must be the registry's.
- * image: receives the image for the platform, or NULL when not wanted. options: NULL for defaults.
- * Errors: those of the network, IMGSTORE_ENOTFOUND (name, or no manifest for the platform: the message lists those
- * there are), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT, IMGSTORE_ENOSPACE, IMGSTORE_ECALLBACK.
+ * image: receives the image for the platform, or NULL when not wanted; NULL also comes out when the name stands for an
+ * artifact, or with IMGSTORE_PULL_ALL_PLATFORMS for an index without this machine's platform. options: NULL for
+ * defaults. Entries that a policy changed while unpacking are in imgstore_operation_report, which only the other face
+ * has. Errors: those of the network, IMGSTORE_EINVALID (the name is of another registry), IMGSTORE_EUNSUPPORTED
+ * (unpack_to of what is no image, schema 1), IMGSTORE_EEXISTS (unpack_to is not empty), IMGSTORE_EACCESS (a read-only
+ * store), IMGSTORE_ENOTFOUND (name, or no manifest for the platform: the message lists those there are),
+ * IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT, IMGSTORE_ENOSPACE, IMGSTORE_ECALLBACK.
  */
 IMGSTORE_API int32_t imgstore_pull(imgstore_store *store, imgstore_registry *registry, const char *reference,
                                    const imgstore_pull_options *options, imgstore_image **image,
@@ -60,10 +64,13 @@ typedef struct imgstore_load_options {
 IMGSTORE_API int32_t imgstore_load_options_init(imgstore_load_options *options, size_t size);
 
 /**
- * Copies images from an OCI image-layout directory into the store; every byte is verified on the way.
+ * Copies images from an OCI image-layout directory into the store; every byte is verified on the way. Platforms of an
+ * index that the source does not hold are left out.
  * A reference without a full name in the source gets the one in org.opencontainers.image.ref.name after "path's last
- * component:". report: one IMGSTORE_REPORT_TAG line per name loaded, or NULL when not wanted. Errors:
- * IMGSTORE_ENOTFOUND, IMGSTORE_EFORMAT (not a layout), IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE.
+ * component:" (in lower case; "latest" when there is none). report: one IMGSTORE_REPORT_TAG line per name loaded, or
+ * NULL when not wanted. Errors: IMGSTORE_ENOTFOUND (no layout there, no such reference, no image in it),
+ * IMGSTORE_EINVALID (rename with several references), IMGSTORE_EFORMAT, IMGSTORE_ECORRUPT, IMGSTORE_EDIGEST,
+ * IMGSTORE_ENOSPACE.
  */
 IMGSTORE_API int32_t imgstore_load(imgstore_store *store, const char *path, const imgstore_load_options *options,
                                    imgstore_report **report, imgstore_error **error);

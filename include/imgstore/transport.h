@@ -38,7 +38,7 @@ typedef struct imgstore_transport {
   int32_t (*timeout)(void *user_data);
   /** Ends an exchange, finished or not, and releases its handle. No call for it may follow. */
   void (*close)(void *user_data, void *handle);
-  /** Called once when the registry is freed. Optional. */
+  /** Called once when the registry is freed, in the process that made it. Optional. */
   void (*destroy)(void *user_data);
 } imgstore_transport;
 
@@ -58,7 +58,7 @@ IMGSTORE_API size_t imgstore_exchange_upload_read(const imgstore_exchange *excha
                                                   size_t size);
 
 enum {
-  IMGSTORE_EXCHANGE_CA_FILE = 1,   /**< PEM file of trusted authorities, or NULL: the system's */
+  IMGSTORE_EXCHANGE_CA_FILE = 1, /**< PEM file of trusted authorities or a folder of *.crt files; NULL: the system's */
   IMGSTORE_EXCHANGE_CERT_FILE = 2, /**< PEM client certificate, or NULL */
   IMGSTORE_EXCHANGE_KEY_FILE = 3,  /**< PEM client key, or NULL */
   IMGSTORE_EXCHANGE_PROXY = 4,     /**< proxy URL, or NULL: none */
