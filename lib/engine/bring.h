@@ -18,7 +18,7 @@
 
 typedef struct bring bring;
 
-enum { NODE_HEAD, NODE_NEW, NODE_FETCHING, NODE_CONFIG, NODE_CONFIG_FETCHING, NODE_DONE };
+enum { NODE_HEAD, NODE_NEW, NODE_FETCHING, NODE_CONFIG, NODE_DONE };
 
 /** One manifest or index of what is brought in. */
 typedef struct bring_node {
@@ -32,8 +32,7 @@ typedef struct bring_node {
   ims_digest hinted; /**< what a HEAD answered: where to look in the store */
   imgstore_manifest *manifest;
   ims_config *config;
-  bool stored;        /**< the manifest is in the store already */
-  bool config_stored; /**< and the config */
+  bool stored; /**< the manifest is in the store already */
   ims_fetch *fetch;
 } bring_node;
 

@@ -1,21 +1,20 @@
 /*
- * engine/bring_commit.c (L4) - publishing what was brought in: configs, barrier, manifests (children first), barrier,
+ * engine/bring_commit.c (L4) - publishing what was brought in: barrier, manifests (children first), barrier,
  * references. Until the last step nothing is visible under a name.
  */
 #include <string.h>
 
 #include "engine/bring.h"
 
-static int32_t save_configs(bring *b) {
-  for (size_t i = 0; i < b->node_count; i++) {
-    const bring_node *n = b->nodes[i];
-    if (!n->config || n->config_stored)
-      continue;
-    int32_t rc = ims_blob_save(b->store, &n->manifest->config->digest, n->config->data, n->config->size, &b->op.err);
-    if (rc)
-      return rc;
+/* Configs that came inside their descriptors; all others were transferred. */
+static int32_t save_embedded(bring *b) {
+  int32_t rc = IMGSTORE_OK;
+  for (size_t i = 0; !rc && i < b->node_count; i++) {
+    const imgstore_descriptor *config = b->nodes[i]->manifest->config;
+    if (config && config->data)
+      rc = ims_blob_save(b->store, &config->digest, config->data, (size_t)config->size, &b->op.err);
   }
-  return ims_store_barrier(b->store, &b->op.err);
+  return rc ? rc : ims_store_barrier(b->store, &b->op.err);
 }
 
 static int32_t save_manifests(bring *b) {
@@ -57,7 +56,7 @@ static bool is_all_current(bring *b) {
     if (atomic_load(&b->transfers[i]->phase) != IMS_TRANSFER_EXISTS)
       return false;
   for (size_t i = 0; i < b->node_count; i++)
-    if (!b->nodes[i]->stored || (b->nodes[i]->config && !b->nodes[i]->config_stored))
+    if (!b->nodes[i]->stored || (b->nodes[i]->manifest->config && b->nodes[i]->manifest->config->data))
       return false;
   for (size_t i = 0; i < b->root_count; i++) {
     ims_target target;
@@ -95,7 +94,7 @@ int32_t bring_commit(bring *b) {
       return IMGSTORE_OK;
     rc = ims_operation_event(&b->op, IMGSTORE_EVENT_FLUSHING, IMGSTORE_OBJECT_NONE, NULL, NULL, 0, 0);
     if (!rc)
-      rc = save_configs(b);
+      rc = save_embedded(b);
     b->stage = STAGE_MANIFESTS;
     return rc ? rc : IMGSTORE_EAGAIN;
   case STAGE_MANIFESTS:

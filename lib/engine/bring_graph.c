@@ -144,16 +144,24 @@ static int32_t expand_index(bring_node *n) {
   return IMGSTORE_OK;
 }
 
-static int32_t expand_manifest(bring_node *n) {
+/* The config is asked for first: what it says may end the job early. */
+static int32_t add_config(bring_node *n) {
   bring *b = n->job;
-  for (size_t i = 0; i < n->manifest->count; i++) {
-    int32_t rc = add_transfer(b, &n->manifest->entries[i], IMGSTORE_OBJECT_LAYER);
-    if (rc)
-      return rc;
-  }
-  if (n->manifest->kind == IMGSTORE_MANIFEST_ARTIFACT && n->manifest->config)
-    return add_transfer(b, n->manifest->config, IMGSTORE_OBJECT_CONFIG);
-  return IMGSTORE_OK;
+  const imgstore_descriptor *config = n->manifest->config;
+  uint64_t max_size = b->op.core->limits.max_config_bytes;
+  if (!config)
+    return IMGSTORE_OK;
+  if (n->manifest->kind == IMGSTORE_MANIFEST_IMAGE && config->size > max_size)
+    return ims_fail(&b->op.err, IMGSTORE_ELIMIT, "%s: config is larger than %llu bytes", node_name(n),
+                    (unsigned long long)max_size);
+  return config->data ? IMGSTORE_OK : add_transfer(b, config, IMGSTORE_OBJECT_CONFIG);
+}
+
+static int32_t expand_manifest(bring_node *n) {
+  int32_t rc = add_config(n);
+  for (size_t i = 0; !rc && i < n->manifest->count; i++)
+    rc = add_transfer(n->job, &n->manifest->entries[i], IMGSTORE_OBJECT_LAYER);
+  return rc;
 }
 
 static int32_t announce(bring_node *n) {
@@ -261,13 +269,6 @@ static void manifest_fetched(void *data, int32_t code, const ims_document *docum
     fail_job(n->job, rc, NULL);
 }
 
-static void config_fetched(void *data, int32_t code, const ims_document *document, const ims_error *err) {
-  bring_node *n = fetched(data);
-  int32_t rc = code ? code : take_config(n, document->data, document->size);
-  if (rc)
-    fail_job(n->job, rc, code ? err : NULL);
-}
-
 /* A HEAD only tells where to look first; whatever it failed with, the GET decides. */
 static void head_fetched(void *data, int32_t code, const ims_document *document, const ims_error *err) {
   bring_node *n = fetched(data);
@@ -340,30 +341,21 @@ static int32_t request_manifest(bring_node *n) {
   return rc;
 }
 
-static int32_t request_config(bring_node *n) {
+/* Waits for the config's transfer, then reads it back from the store: small, verified, and fetched by one process only.
+ */
+static int32_t await_config(bring_node *n) {
   bring *b = n->job;
   const imgstore_descriptor *config = n->manifest->config;
-  uint64_t max_size = b->op.core->limits.max_config_bytes;
   ims_buf bytes;
-  if (config->size > max_size)
-    return ims_fail(&b->op.err, IMGSTORE_ELIMIT, "%s: config is larger than %llu bytes", node_name(n),
-                    (unsigned long long)max_size);
   if (config->data)
     return take_config(n, (const char *)config->data, (size_t)config->size);
-  ims_buf_init(&bytes, alloc_of(b), (size_t)max_size);
-  bool found;
-  int32_t rc = load_stored(b, &config->digest, max_size, &bytes, &found);
-  n->config_stored = found;
-  if (!rc && !found && b->source) {
-    rc = load_from_source(b, &config->digest, max_size, &bytes);
-    found = true;
-  }
-  if (!rc && found)
+  const ims_transfer *t = bring_find_transfer(b, &config->digest);
+  if (!t || !ims_transfer_is_finished(t))
+    return IMGSTORE_OK;
+  ims_buf_init(&bytes, alloc_of(b), (size_t)b->op.core->limits.max_config_bytes);
+  int32_t rc = ims_blob_load(b->store, &config->digest, b->op.core->limits.max_config_bytes, &bytes, &b->op.err);
+  if (!rc)
     rc = take_config(n, ims_buf_text(&bytes), bytes.size);
-  else if (!rc)
-    rc = start_fetch(n, NODE_CONFIG_FETCHING,
-                     ims_fetch_blob_document(b->client, b->reference->repository, &config->digest, config->size,
-                                             config_fetched, n, &n->fetch, &b->op.err));
   ims_buf_free(&bytes);
   return rc;
 }
@@ -378,7 +370,7 @@ int32_t bring_advance_graph(bring *b) {
     else if (n->state == NODE_NEW)
       rc = request_manifest(n);
     if (!rc && n->state == NODE_CONFIG)
-      rc = request_config(n);
+      rc = await_config(n);
     if (rc)
       return rc;
     all = all && n->state == NODE_DONE;

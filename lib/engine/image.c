@@ -161,6 +161,19 @@ static int32_t load_config(imgstore_store *store, imgstore_manifest *manifest, c
   return rc;
 }
 
+/* A single image is not for every platform: one that the caller asked for must be what is there. */
+static int32_t check_platform(const ims_config *config, const ims_platform *platform, const char *name,
+                              ims_error *err) {
+  ims_platform have;
+  char wanted[IMS_PLATFORM_TEXT], text[IMS_PLATFORM_TEXT];
+  ims_config_platform(config, &have);
+  if (!have.os[0] || ims_platform_score(platform, &have))
+    return IMGSTORE_OK;
+  ims_platform_text(platform, wanted);
+  ims_platform_text(&have, text);
+  return ims_fail(err, IMGSTORE_ENOTFOUND, "%s: no image for platform %s; there are: %s", name, wanted, text);
+}
+
 int32_t ims_image_open(imgstore_image **image, imgstore_store *store, const char *name, const char *platform_text,
                        ims_error *err) {
   ims_target target;
@@ -182,6 +195,8 @@ int32_t ims_image_open(imgstore_image **image, imgstore_store *store, const char
     rc = descend(store, &platform, name, &manifest, &index, err);
   if (!rc)
     rc = load_config(store, manifest, name, &config, err);
+  if (!rc && platform_text && (rc = check_platform(config, &platform, name, err)))
+    ims_config_free(config);
   if (!rc)
     rc = ims_image_new(image, store, manifest, index, config, err);
   imgstore_manifest_unref(manifest);
