@@ -1,5 +1,5 @@
 #!/bin/sh
-# Compiles every ```c block of the pages as a file of its own, against the public headers only.
+# Compiles every ```c block of the pages as a file of its own, against the public headers (and the conformance suite).
 #   check_snippets.sh INCLUDE_DIR COMPILER... -- PAGE...
 # A block without an #include of its own gets those below.
 set -eu
@@ -30,7 +30,7 @@ done
 count=0
 for file in "$work"/*.c; do
   # shellcheck disable=SC2086 # the compiler is words
-  $compiler -std=c11 -Wall -Wextra -Werror -Wno-unused-parameter -I"$include" -c -o "$work/out.o" "$file" ||
+  $compiler -std=c11 -Wall -Wextra -Werror -Wno-unused-parameter -I"$include" -I"$include/../tests/unit" -c -o "$work/out.o" "$file" ||
     { cat -n "$file"; exit 1; }
   count=$((count + 1))
 done
