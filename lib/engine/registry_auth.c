@@ -65,9 +65,10 @@ static int32_t set_basic(ims_fetch *f, const ims_credential *credential, ims_err
 static int32_t authorize_basic(ims_fetch *f, ims_error *err) {
   ims_credential credential;
   int32_t rc = find_credential(f, &credential, err);
-  if (!rc && is_anonymous(&credential) && f->demanded)
+  if (!rc && is_anonymous(&credential) && f->demanded) {
     rc = ims_fail(err, IMGSTORE_EUNAUTHORIZED, "%s: %s wants a user name and password", f->what, f->endpoint->host);
-  else if (!rc)
+    err->http_status = 401;
+  } else if (!rc)
     rc = set_basic(f, &credential, err);
   ims_credential_free(f->client->registry->core, &credential);
   return rc;

@@ -144,9 +144,13 @@ static int32_t read_page(listing *l, const ims_document *d, size_t *count, const
   ims_json *json;
   *count = 0;
   *last = NULL;
-  int32_t rc = ims_json_parse(&json, l->alloc, d->data, d->size, l->what, l->err);
-  if (rc)
-    return rc;
+  ims_error why = IMS_ERROR_INIT;
+  char quote[IMS_ANSWER_QUOTE_MAX + 1];
+  int32_t rc = ims_json_parse(&json, l->alloc, d->data, d->size, l->what, &why);
+  if (rc) {
+    ims_sanitize(quote, sizeof quote, d->data, d->size < IMS_ANSWER_QUOTE_MAX ? d->size : IMS_ANSWER_QUOTE_MAX);
+    return ims_fail(l->err, rc, "%s (%s)", why.message, quote);
+  }
   const ims_json_value *tags = ims_json_get(ims_json_root(json), "tags");
   if (ims_json_type(tags) != IMS_JSON_ARRAY && ims_json_type(tags) != IMS_JSON_NULL)
     rc = ims_fail(l->err, IMGSTORE_EFORMAT, "%s: the answer is not a list of tags", l->what);

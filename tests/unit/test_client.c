@@ -190,6 +190,30 @@ static void test_one_refresh(void **state) {
   close_world(&w);
 }
 
+/* A token that is refused before its time is up is not taken from the cache again. */
+static void test_revoked_token(void **state) {
+  const answer script[] = {
+      {HUB_GET("a/b/manifests/1"), 401, CHALLENGE, NULL},
+      {"GET https://auth.example/token", 200, NULL, "{\"token\":\"T1\"}"},
+      {HUB_GET("a/b/manifests/1"), 200, MT, "{}"},
+      {HUB_GET("a/b/manifests/2"), 401, CHALLENGE, NULL},
+      {"GET https://auth.example/token", 200, NULL, "{\"token\":\"T2\"}"},
+      {HUB_GET("a/b/manifests/2"), 200, MT, "{}"},
+  };
+  world w;
+  outcome o;
+  prepare(&w, script, COUNT(script));
+  open_world(&w, "r.example");
+  manifest(&w, &o, "1", false);
+  assert_true(run(&w));
+  manifest(&w, &o, "2", false);
+  assert_true(run(&w));
+  assert_int_equal(o.code, 0);
+  assert_int_equal(w.script.log_count, 6);
+  assert_string_equal(w.script.log[5].authorization, "Bearer T2");
+  close_world(&w);
+}
+
 static void test_realm_must_be_a_permitted_place(void **state) {
   static const char *const bad[] = {
       "http://auth.example/token", "https://127.0.0.1/token", "https://169.254.169.254/",
@@ -644,6 +668,10 @@ static void test_tags_that_are_refused(void **state) {
     assert_int_equal(list(&w, &tags, &error), cases[i].code);
     assert_null(tags);
     assert_non_null(strstr(imgstore_error_message(error), "r.example/a/b"));
+    if (cases[i].script == html)
+      assert_non_null(strstr(imgstore_error_message(error), "(<html>)"));
+    if (cases[i].count == 1)
+      assert_int_equal(w.script.log_count, 1);
     imgstore_error_free(error);
     close_world(&w);
   }
@@ -739,6 +767,7 @@ int main(void) {
       cmocka_unit_test(test_identity_token),
       cmocka_unit_test(test_post_of_a_token_is_not_redirected),
       cmocka_unit_test(test_one_refresh),
+      cmocka_unit_test(test_revoked_token),
       cmocka_unit_test(test_realm_must_be_a_permitted_place),
       cmocka_unit_test(test_secrets_that_come_back_are_not_quoted),
       cmocka_unit_test(test_redirect_loses_credentials),
