@@ -123,17 +123,11 @@ int32_t imgstore_store_list(imgstore_store *store, imgstore_report **list, imgst
 
 static int32_t tag(imgstore_store *store, const char *source, const char *name, ims_error *err) {
   imgstore_reference *reference = NULL;
-  ims_target target;
-  ims_buf found;
-  ims_buf_init(&found, &store->core->alloc, SIZE_MAX);
   int32_t rc = ims_reference_parse(&reference, &store->core->alloc, name, err);
   if (!rc && reference->digest.algorithm)
     rc = ims_fail(err, IMGSTORE_EFORMAT, "%s: a new name cannot have a digest", name);
   if (!rc)
-    rc = ims_store_resolve(store, source, &target, &found, err);
-  if (!rc)
-    rc = ims_ref_set(store, reference->name, NULL, &target, err);
-  ims_buf_free(&found);
+    rc = ims_store_tag(store, source, reference->name, err);
   imgstore_reference_unref(reference);
   return rc;
 }

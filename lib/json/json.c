@@ -94,9 +94,10 @@ int32_t ims_json_parse(ims_json **json, const ims_alloc *alloc, const char *text
   const char *end = NULL;
   char *blanked = ims_strndup(alloc, text, size);
   ims_json *made = ims_calloc(alloc, 1, sizeof *made);
+  if (made)
+    made->alloc = *alloc;
   if (!blanked || !made)
     goto out;
-  made->alloc = *alloc;
   made->numbers = ims_malloc(alloc, numbers_size(text, size));
   if (!made->numbers)
     goto out;
