@@ -12,7 +12,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { TASK_IDLE, TASK_QUEUED, TASK_RUNNING, TASK_AGAIN };
+enum { TASK_IDLE, TASK_QUEUED, TASK_RUNNING, TASK_AGAIN, TASK_STOPPING };
 
 enum { WORKER_STACK = 256 * 1024 };
 
@@ -165,9 +165,7 @@ void ims_lane_signal(ims_lane *lane) {
 }
 
 void ims_lane_clear(ims_lane *lane) {
-  if (!atomic_load(&lane->signalled))
-    return;
-  uint64_t count;
+  uint64_t count; /* read in any case: a signaller writes after it has set the flag, maybe only after the last clear */
   ssize_t ignored = read(lane->event_fd, &count, sizeof count);
   (void)ignored;
   atomic_store(&lane->signalled, false);
@@ -235,7 +233,7 @@ void ims_task_stop(ims_task *task) {
     }
     if (task->state == TASK_IDLE)
       break;
-    task->state = TASK_RUNNING; /* forget a wake-up that came while it ran */
+    task->state = TASK_STOPPING; /* wake-ups are forgotten: a task that always wakes itself comes to rest as well */
     pthread_cond_wait(quiet, mutex);
   }
   pthread_mutex_unlock(mutex);
