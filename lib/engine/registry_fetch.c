@@ -96,10 +96,10 @@ static int32_t aim(ims_fetch *f, ims_error *err) {
   ims_free(a, f->scopes);
   f->scopes = NULL;
   f->demanded = f->refreshed = false;
-  ims_endpoint *e = ims_registry_endpoint(r, f->step, f->by_digest, f->own_only);
+  ims_endpoint *e = ims_registry_endpoint(r, f->step, f->by_digest, f->own_only || f->no_mirrors);
   if (e)
     return aim_at_endpoint(f, e, err);
-  while (ims_registry_endpoint(r, endpoints, f->by_digest, f->own_only))
+  while (ims_registry_endpoint(r, endpoints, f->by_digest, f->own_only || f->no_mirrors))
     endpoints++;
   size_t url = f->step - endpoints;
   return f->step >= endpoints && url < f->url_count ? aim_at_foreign(f, f->urls[url], err) : IMGSTORE_ENOTFOUND;
@@ -243,6 +243,21 @@ static void refused(ims_fetch *f) {
   ims_url_free(a, &asked);
 }
 
+/* What a captive portal or a wrong address answers; no registry's document has this type. */
+static bool is_web_page(const char *type) {
+  return ims_equal_fold(type, "text/html") || ims_equal_fold(type, "application/xhtml+xml");
+}
+
+static void got_web_page(ims_fetch *f) {
+  char quote[IMS_ANSWER_QUOTE_MAX + 1];
+  const ims_url *at = &f->call.at;
+  size_t size = f->body.size < IMS_ANSWER_QUOTE_MAX ? f->body.size : IMS_ANSWER_QUOTE_MAX;
+  ims_sanitize(quote, sizeof quote, ims_buf_text(&f->body), size);
+  ims_fail(&f->err, IMGSTORE_EPROTOCOL, "%s: %.*s answered with a web page (%s)", f->what, (int)at->origin_size,
+           at->text, quote);
+  ims_fetch_failed(f);
+}
+
 static void arrived(ims_fetch *f) {
   const ims_alloc *a = &f->client->registry->core->alloc;
   ims_reply reply = ims_fetch_reply(f);
@@ -252,21 +267,25 @@ static void arrived(ims_fetch *f) {
     ims_token_arrived(f);
     return;
   }
-  if (f->head && !ims_reply_length(&reply, &d.length)) {
+  if (ims_reply_media_type(&type, a, &reply, &f->err) != IMGSTORE_OK) {
+    finish(f, NULL);
+    return;
+  }
+  if (f->head && (is_web_page(type) || !ims_reply_length(&reply, &d.length))) {
     f->head = false;
     f->state = IMS_FETCH_READY;
     ims_fetch_close(f);
-    return;
-  }
-  if (ims_reply_media_type(&type, a, &reply, &f->err) == IMGSTORE_OK) {
+  } else if (is_web_page(type)) {
+    got_web_page(f);
+  } else {
     ims_reply_digest(&reply, &d.digest);
     d.media_type = type;
     d.data = f->head ? NULL : ims_buf_text(&f->body);
     d.size = f->body.size;
     d.length = f->head ? d.length : f->body.size;
     d.mirror = f->endpoint && f->endpoint->is_mirror ? f->endpoint->host : NULL;
+    finish(f, &d);
   }
-  finish(f, &d);
   ims_free(a, type);
 }
 
