@@ -257,16 +257,26 @@ static void fail_job(bring *b, int32_t code, const ims_error *err) {
     b->op.err = *err;
 }
 
-static void manifest_fetched(void *data, int32_t code, const ims_document *document, const ims_error *err) {
-  bring_node *n = fetched(data);
-  if (code) {
-    fail_job(n->job, code, err);
-    return;
-  }
+static void take_document(bring_node *n, const ims_document *document) {
+  bring *b = n->job;
   const ims_digest *expected = n->digest.algorithm ? &n->digest : document->digest.algorithm ? &document->digest : NULL;
   int32_t rc = take_manifest(n, document->data, document->size, document->media_type, expected);
-  if (rc)
-    fail_job(n->job, rc, NULL);
+  if (rc && document->mirror && !n->manifest && rc != IMGSTORE_ENOMEM) { /* a mirror's fault is not the image's */
+    ims_client_distrust_mirrors(b->client);
+    ims_error_clear(&b->op.err);
+    n->state = NODE_NEW;
+    ims_lane_signal(&b->op.lane);
+  } else if (rc) {
+    fail_job(b, rc, NULL);
+  }
+}
+
+static void manifest_fetched(void *data, int32_t code, const ims_document *document, const ims_error *err) {
+  bring_node *n = fetched(data);
+  if (code)
+    fail_job(n->job, code, err);
+  else
+    take_document(n, document);
 }
 
 /* A HEAD only tells where to look first; whatever it failed with, the GET decides. */
@@ -276,6 +286,8 @@ static void head_fetched(void *data, int32_t code, const ims_document *document,
   if (code == IMGSTORE_ENOTFOUND || code == IMGSTORE_EUNAUTHORIZED || code == IMGSTORE_ENETWORK ||
       code == IMGSTORE_ETLS || code == IMGSTORE_ETIMEOUT || code == IMGSTORE_ENOMEM || code == IMGSTORE_ETOOMANY)
     fail_job(n->job, code, err);
+  else if (!code && document->data) /* the registry knows no HEAD: this is the GET */
+    take_document(n, document);
   else if (!code && document->digest.algorithm)
     n->hinted = document->digest;
 }

@@ -57,6 +57,14 @@ void ims_client_free(ims_client *client) {
   ims_registry_unref(registry);
 }
 
+bool ims_client_uses_mirrors(const ims_client *client) {
+  return client->registry->mirror_count && !client->mirrors_off;
+}
+
+void ims_client_distrust_mirrors(ims_client *client) {
+  client->mirrors_off = true;
+}
+
 int ims_client_fd(const ims_client *client) {
   const imgstore_transport *t = &client->line->transport;
   return t->poll_fd ? t->poll_fd(t->user_data) : -1;
@@ -192,6 +200,7 @@ ims_fetch *ims_fetch_new(ims_client *client, int kind, const char *what, const c
   f->client = client;
   f->kind = kind;
   f->state = IMS_FETCH_READY;
+  f->no_mirrors = client->mirrors_off;
   f->exchange.alloc = a;
   f->what = ims_strdup(a, what);
   f->object = ims_strdup(a, object);

@@ -33,6 +33,10 @@ int32_t ims_client_new(ims_client **client, imgstore_registry *registry, const i
                        const atomic_bool *cancelled, ims_error *err);
 /** Cancels what runs, without callbacks. */
 void ims_client_free(ims_client *client);
+/** True while mirrors may be asked. */
+bool ims_client_uses_mirrors(const ims_client *client);
+/** A mirror sent content that does not hash right: later fetches ask only the registry itself. */
+void ims_client_distrust_mirrors(ims_client *client);
 /** Transport descriptor to poll for reading, or -1: then perform is called in short intervals. */
 int ims_client_fd(const ims_client *client);
 /** Milliseconds until perform must be called even when the descriptor is not readable; -1: never. */

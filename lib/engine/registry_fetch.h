@@ -44,7 +44,7 @@ struct ims_fetch {
   char *repository; /**< "" : none */
   char *path;       /**< after the repository, "manifests/latest", or an absolute path when own_only */
   const char *accept;
-  bool head, by_digest, own_only, exact;
+  bool head, by_digest, own_only, no_mirrors, exact;
   uint64_t size; /**< of a blob; of a document the most it may have */
   char **urls;
   size_t url_count;
@@ -88,7 +88,8 @@ struct ims_client {
   int64_t now_ms, deadline_ms;   /**< deadline 0: none, -1: starts with the first perform */
   uint64_t seed;
   int depth;    /**< of perform and of callbacks on the stack */
-  bool started; /**< exchanges that the transport did not yet see in perform */
+  bool mirrors_off; /**< one of them sent wrong content */
+  bool started;     /**< exchanges that the transport did not yet see in perform */
   char last_warning[256];
 };
 

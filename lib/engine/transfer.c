@@ -56,10 +56,11 @@ static void check_presence(ims_transfer *t) {
   set_phase(t, IMS_TRANSFER_READY);
 }
 
-/* All bytes are there. What an earlier job left may have been wrong: then everything is fetched once more. */
+/* All bytes are there. What an earlier job left, or a mirror sent, may be wrong: then everything is fetched once more.
+ */
 static void finish_blob(ims_transfer *t) {
   int32_t rc = ims_ingest_verify(&t->ingest, &t->err);
-  if (rc == IMGSTORE_EDIGEST && t->resumed) {
+  if (rc == IMGSTORE_EDIGEST && (t->resumed || t->from_mirrors)) {
     ims_error_clear(&t->err);
     ims_ingest_close(&t->ingest, false);
     set_phase(t, IMS_TRANSFER_IDLE);
@@ -224,6 +225,7 @@ static int32_t start_source(ims_transfer *t) {
   int32_t rc = make_ring(t);
   if (rc)
     return rc;
+  t->from_mirrors = ims_client_uses_mirrors(t->client);
   const ims_blob_sink sink = {t, fetch_position, fetch_body, fetch_done};
   const ims_blob_request request = {t->repository, t->digest, t->size, t->urls, t->url_count};
   return ims_fetch_blob(t->client, &request, &sink, &t->fetch, &t->op->err);
@@ -274,7 +276,7 @@ bool ims_transfer_is_ready(const ims_transfer *t) {
 }
 
 bool ims_transfer_can_follow(const ims_transfer *t) {
-  return ims_transfer_is_ready(t) && !t->source && !t->resumed;
+  return ims_transfer_is_ready(t) && !t->source && !t->resumed && !ims_client_uses_mirrors(t->client);
 }
 
 int32_t ims_transfer_follow(ims_transfer *t, ims_task *follower) {
@@ -334,7 +336,9 @@ int32_t ims_transfer_advance(ims_transfer *t, int64_t now) {
   int32_t rc;
   int phase = atomic_load(&t->phase);
   switch (phase) {
-  case IMS_TRANSFER_IDLE: /* also after a resumed blob turned out wrong */
+  case IMS_TRANSFER_IDLE:
+    if (t->from_mirrors) /* it is here again because they sent wrong bytes */
+      ims_client_distrust_mirrors(t->client);
     rc = ims_transfer_begin(t);
     return rc ? rc : IMGSTORE_EAGAIN;
   case IMS_TRANSFER_BUSY:

@@ -39,7 +39,8 @@ typedef struct ims_transfer {
   atomic_int phase;
   ims_error err; /**< of the task; valid when phase is FAILED */
   ims_ingest ingest;
-  uint64_t resumed; /**< bytes that an earlier job left */
+  uint64_t resumed;  /**< bytes that an earlier job left */
+  bool from_mirrors; /**< its bytes may have come from a mirror */
   _Atomic uint64_t stored;
   ims_ring ring;
   bool has_ring;
@@ -77,7 +78,7 @@ bool ims_transfer_is_active(const ims_transfer *t);
 bool ims_transfer_is_finished(const ims_transfer *t);
 /** The ingest is open and the source waits for ims_transfer_start: the moment to follow. */
 bool ims_transfer_is_ready(const ims_transfer *t);
-/** True when it is ready and bytes will flow from 0 on. */
+/** True when it is ready, bytes will flow from 0 on, and nothing will make it start over. */
 bool ims_transfer_can_follow(const ims_transfer *t);
 /** Starts the source of a transfer that is ready. */
 int32_t ims_transfer_start(ims_transfer *t, int64_t now);

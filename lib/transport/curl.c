@@ -710,7 +710,6 @@ static bool set_multi(curl_transport *t, uint32_t max_connections) {
          curl_multi_setopt(t->multi, CURLMOPT_TIMERFUNCTION, on_timer) == CURLM_OK &&
          curl_multi_setopt(t->multi, CURLMOPT_TIMERDATA, t) == CURLM_OK &&
          curl_multi_setopt(t->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-         curl_multi_setopt(t->multi, CURLMOPT_MAX_HOST_CONNECTIONS, connections) == CURLM_OK &&
          /* kept open: those to the registry, and some to token server and redirect targets */
          curl_multi_setopt(t->multi, CURLMOPT_MAXCONNECTS, connections * 2 + 2) == CURLM_OK;
 }
