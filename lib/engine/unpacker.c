@@ -47,6 +47,7 @@ struct ims_unpacker {
   ims_ring out;
   stage inflate, applier, hasher;
   atomic_bool stalled; /* inflate waits for room in the ring */
+  atomic_bool ending;  /* stages do nothing any more */
 
   bool busy;
   size_t done;
@@ -150,6 +151,8 @@ static void run_inflate(ims_task *task) {
   stage *s = (stage *)task;
   ims_unpacker *u = s->unpacker;
   size_t total = 0;
+  if (atomic_load(&u->ending))
+    return;
   while (total < INFLATE_BUDGET) {
     uint8_t *space;
     size_t made = 0, room = out_room(u, &space);
@@ -209,7 +212,7 @@ static void consume(stage *s, int reader, int32_t (*feed)(ims_unpacker *, const 
   ims_unpacker *u = s->unpacker;
   const uint8_t *data;
   size_t size, total = 0;
-  if (atomic_load(&s->done))
+  if (atomic_load(&s->done) || atomic_load(&u->ending))
     return;
   while (total < CONSUME_BUDGET && (size = ims_ring_data(&u->out, reader, &data)) > 0) {
     if (size > CONSUME_PIECE)
@@ -467,13 +470,22 @@ static void remove_all(ims_unpacker *u) {
     u->op->core->sys->unlinkat(AT_FDCWD, u->directory, AT_REMOVEDIR);
 }
 
+/* The stages wake each other, so one that was stopped may be queued again by a run of another that had begun before.
+   Once all were seen at rest, whatever is queued does nothing and wakes nobody: the second round ends it. */
+static void stop_stages(ims_unpacker *u) {
+  atomic_store(&u->ending, true);
+  for (int round = 0; round < 2; round++) {
+    ims_task_stop(&u->inflate.task);
+    ims_task_stop(&u->applier.task);
+    ims_task_stop(&u->hasher.task);
+  }
+}
+
 void ims_unpacker_free(ims_unpacker *u, bool keep) {
   if (!u)
     return;
   ims_core *core = u->op->core;
-  ims_task_stop(&u->inflate.task);
-  ims_task_stop(&u->applier.task);
-  ims_task_stop(&u->hasher.task);
+  stop_stages(u);
   close_source(u);
   ims_apply_free(u->apply);
   for (size_t i = 0; i < sizeof u->decoder / sizeof u->decoder[0]; i++)

@@ -279,6 +279,31 @@ static void test_cancel(void **state) {
   }
 }
 
+/* Whatever the stages of an unpack are doing, ending them is safe: no stage wakes one that has stopped before it. */
+static void test_cancel_at_every_step(void **state) {
+  static const uint32_t workers[] = {0, 1, 4};
+  for (size_t w = 0; w < 3; w++) {
+    bool finished = false;
+    for (int steps = 1; !finished && steps < 400; steps += 1 + steps / 16) {
+      fake_registry fake;
+      fault_case c;
+      imgstore_operation *op;
+      fake_registry_init(&fake);
+      fake.piece = 50000;
+      open_case(&c, &fake, workers[w]);
+      c.options.unpack_to = c.root;
+      assert_int_equal(imgstore_pull_start(c.store, c.registry, FAKE_NAME, &c.options, &op, NULL), IMGSTORE_OK);
+      for (int i = 0; i < steps && !finished; i++)
+        finished = imgstore_operation_step(op, 1, NULL) != IMGSTORE_EAGAIN;
+      imgstore_operation_free(op);
+      assert_int_equal(fixture_exists(c.directory, "root"), finished);
+      close_case(&c);
+      fake_registry_free(&fake);
+    }
+    assert_true(finished);
+  }
+}
+
 static void test_callback_stops_at_any_event(void **state) {
   for (int64_t at = 0;; at++) {
     fake_registry fake;
@@ -441,6 +466,7 @@ int main(void) {
       cmocka_unit_test(test_corrupt_layer_publishes_nothing),
       cmocka_unit_test(test_cut_connections_are_resumed),
       cmocka_unit_test(test_cancel),
+      cmocka_unit_test(test_cancel_at_every_step),
       cmocka_unit_test(test_callback_stops_at_any_event),
       cmocka_unit_test(test_bad_arguments),
       cmocka_unit_test(test_longer_options),
