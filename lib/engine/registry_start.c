@@ -55,7 +55,8 @@ static size_t take_blob(ims_fetch *f, const uint8_t *bytes, size_t size) {
     taken = taken < rest ? taken : rest;
     f->position += taken;
     f->window_bytes += taken;
-    if (taken)
+    /* a trickle that is cut off as a stall each time must not forgive the failures for ever */
+    if (taken && (f->window_bytes >= f->client->registry->options.stall_bytes || f->position == f->size))
       ims_call_progress(&f->call);
   }
   f->paused = taken < rest;

@@ -149,6 +149,7 @@ static void test_budget(void **state) {
   world w;
   outcome o;
   prepare(&w, script, COUNT(script));
+  w.options.stall_bytes = 1; /* any byte is progress */
   w.options.retries = 2;
   open_world(&w, "r.example");
   blob(&w, &o, 10);
