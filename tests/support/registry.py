@@ -178,7 +178,7 @@ class StaticRegistry:
 
         self.server = Listener(("127.0.0.1", 0), Handler)
         self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
 
     def serve_layout(self, layout):
         """All that a Layout of images.py holds; a manifest has the type that its index entry says."""
