@@ -120,7 +120,7 @@ int32_t ims_fail_callback(ims_error *err, int32_t value, const char *what) {
 
 int32_t ims_error_prefix(ims_error *err, const char *format, ...) {
   if (!err || !err->code)
-    return err ? err->code : IMGSTORE_EIO;
+    return IMGSTORE_EIO; /* whoever puts a prefix has met a failure: never success */
   char lower[IMS_ERROR_MESSAGE];
   memcpy(lower, err->message, sizeof lower);
   va_list args;
@@ -128,6 +128,10 @@ int32_t ims_error_prefix(ims_error *err, const char *format, ...) {
   set_message(err, err->code, format, args);
   va_end(args);
   size_t used = strlen(err->message);
-  snprintf(err->message + used, sizeof err->message - used, ": %s", lower);
+  if (used + 2 < sizeof err->message) {
+    memcpy(err->message + used, ": ", 3);
+    used += 2;
+    ims_sanitize(err->message + used, sizeof err->message - used, lower, strlen(lower)); /* cuts between characters */
+  }
   return err->code;
 }

@@ -43,6 +43,17 @@ static void test_error_first_wins_and_is_printable(void **state) {
   assert_int_equal(e.code, IMGSTORE_EFORMAT);
   ims_error_prefix(&e, "layer %d", 3);
   assert_true(ims_starts_with(e.message, "layer 3: bad name"));
+  ims_error empty = IMS_ERROR_INIT, full = IMS_ERROR_INIT;
+  assert_int_equal(ims_error_prefix(&empty, "layer"), IMGSTORE_EIO); /* a failure without a message is no success */
+  char accents[IMS_ERROR_MESSAGE];
+  for (size_t i = 0; i < sizeof accents; i++)
+    accents[i] = i % 2 ? '\xa9' : '\xc3';
+  accents[sizeof accents - 2] = '\0';
+  ims_fail(&full, IMGSTORE_EIO, "%s", accents);
+  for (int i = 0; i < 3; i++) {
+    ims_error_prefix(&full, "%.*s", i, "ab");
+    assert_true(ims_utf8_valid(full.message, strlen(full.message)));
+  }
   ims_error os = IMS_ERROR_INIT;
   assert_int_equal(ims_fail_os(&os, ENOSPC, "cannot write"), IMGSTORE_ENOSPACE);
   assert_int_equal(os.os_errno, ENOSPC);
