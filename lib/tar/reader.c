@@ -369,7 +369,9 @@ int32_t ims_tar_reader_finish(ims_tar_reader *r, ims_error *err) {
     return IMGSTORE_OK;
   if ((r->state == STATE_HEADER || r->state == STATE_ZERO) && !r->gathered && !r->extensions)
     return IMGSTORE_OK;
+  if (r->state == STATE_SKIP && !r->extensions) /* some writers leave out the padding of the last entry */
+    return IMGSTORE_OK;
   const int32_t code = ims_fail(err, IMGSTORE_EFORMAT, "archive is truncated");
   r->failed = code;
-  return r->state == STATE_HEADER || r->state == STATE_SKIP ? code : locate(r, code, err);
+  return r->state == STATE_HEADER ? code : locate(r, code, err);
 }

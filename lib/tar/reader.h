@@ -84,7 +84,7 @@ void ims_tar_reader_reset(ims_tar_reader *reader);
 int32_t ims_tar_reader_next(ims_tar_reader *reader, const uint8_t *in, size_t size, size_t *used, ims_tar_event *event,
                             ims_error *err);
 /** The input has ended: IMGSTORE_EFORMAT when inside an entry or a header. A missing end marker at a header boundary is
-    accepted (as every other reader does), also an archive of zero bytes. */
+    accepted (as every other reader does), also missing padding of the last entry, and an archive of zero bytes. */
 int32_t ims_tar_reader_finish(ims_tar_reader *reader, ims_error *err);
 /** "libtar" or "builtin". */
 const char *ims_tar_codec_name(void);

@@ -550,8 +550,13 @@ static void test_truncated_anywhere(void **state) {
     int32_t rc;
     f.bytes.size = size;
     ims_buf out = read_all(&f, 0, 300, NULL, &rc, &err);
-    assert_int_equal(rc, IMGSTORE_EFORMAT);
-    assert_non_null(strstr(err.message, "archive is truncated"));
+    if (size < whole - 512 + 5) {
+      assert_int_equal(rc, IMGSTORE_EFORMAT);
+      assert_non_null(strstr(err.message, "archive is truncated"));
+    } else { /* some writers leave out the padding of the last entry, and the end marker */
+      assert_int_equal(rc, IMGSTORE_OK);
+      assert_non_null(strstr(ims_buf_text(&out), "name"));
+    }
     ims_buf_free(&out);
   }
   fixture_free(&f);
