@@ -7,8 +7,8 @@
  *
  * Every entry returns IMGSTORE_OK or one of IMGSTORE_E*; any other value stops the job and comes back in
  * imgstore_error_callback_value. Entries run on the thread that drives the operation, except that with
- * IMGSTORE_STORAGE_CONCURRENT in flags the ingest_ and blob_ entries may run on worker threads, never two at
- * once for the same ingest or blob.
+ * IMGSTORE_STORAGE_CONCURRENT in flags the ingest_ and blob_ entries, lock and unlock may run on worker threads, never
+ * two at once for the same ingest or blob.
  *
  * Entries that are not called optional are required. A visit function is called on the thread of the call.
  */

@@ -26,6 +26,8 @@ int32_t imgstore_store_open(imgstore_context *context, const char *path, const i
   if (!context || !path || !store)
     return ims_api_invalid("context, path and store are required", NULL, error);
   int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_store_options", &err);
+  if (!rc && (own.flags & ~(uint32_t)(IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE)))
+    rc = ims_fail(&err, IMGSTORE_EUNSUPPORTED, "imgstore_store_options: unknown flags %#x", own.flags);
   if (!rc && (own.durability < IMGSTORE_DURABILITY_BATCH || own.durability > IMGSTORE_DURABILITY_NONE))
     rc = ims_fail(&err, IMGSTORE_EINVALID, "durability: %d is not one of IMGSTORE_DURABILITY_*", own.durability);
   if (!rc)
@@ -52,15 +54,11 @@ int32_t imgstore_store_open_memory(imgstore_context *context, uint64_t max_bytes
 int32_t imgstore_store_open_storage(imgstore_context *context, const imgstore_storage *storage, imgstore_store **store,
                                     imgstore_error **error) {
   ims_error err = IMS_ERROR_INIT;
-  imgstore_storage own;
   if (store)
     *store = NULL;
   if (!context || !storage || !store)
     return ims_api_invalid("context, storage and store are required", NULL, error);
-  if (storage->size < sizeof own)
-    return ims_api_invalid("imgstore_storage: size is less than the first release's", &context->alloc, error);
-  memcpy(&own, storage, sizeof own);
-  return ims_api_result(ims_store_new(store, context, &own, &err), &err, &context->alloc, error);
+  return ims_api_result(ims_store_new(store, context, storage, &err), &err, &context->alloc, error);
 }
 
 void imgstore_store_close(imgstore_store *store) {

@@ -7,9 +7,10 @@
 
 enum {
   RING_CAPACITY = 1 << 20,
-  TASK_BUDGET = 1 << 20,  /* bytes that one run of the task moves */
-  COPY_PIECE = 256 << 10, /* read size from another store */
-  BUSY_INTERVAL = 100     /* ms between two looks at a blob that somebody else brings in */
+  TASK_BUDGET = 1 << 20,   /* bytes that one run of the task moves */
+  RESUME_BUDGET = 4 << 20, /* of an earlier job's bytes, hashed in one run */
+  COPY_PIECE = 256 << 10,  /* read size from another store */
+  BUSY_INTERVAL = 100      /* ms between two looks at a blob that somebody else brings in */
 };
 
 static void set_phase(ims_transfer *t, int phase) {
@@ -23,37 +24,53 @@ static void task_failed(ims_transfer *t) {
 
 /* --- the task: runs on a worker when the storage allows ---------------------------------------------------------- */
 
-static void check_presence(ims_transfer *t) {
+static int32_t look(ims_transfer *t, bool *present) {
+  bool damaged;
+  int32_t rc = ims_blob_find(t->store, &t->digest, t->size, present, &damaged, &t->err);
+  t->damaged |= damaged;
+  return rc;
+}
+
+/* Hashes what an earlier job left, a piece at a time. */
+static void resume_ingest(ims_transfer *t) {
+  int32_t rc = ims_ingest_resume(&t->ingest, RESUME_BUDGET, &t->err);
+  if (rc == IMGSTORE_EAGAIN) {
+    ims_task_wake(&t->task);
+  } else if (rc) {
+    task_failed(t);
+  } else {
+    t->resumed = t->ingest.offset;
+    atomic_store(&t->stored, t->ingest.offset);
+    set_phase(t, IMS_TRANSFER_READY);
+  }
+}
+
+/* Looks whether it is there. True: not, and nothing failed. */
+static bool is_absent(ims_transfer *t) {
   bool present = false;
   if (ims_blob_check(t->store, &t->digest, t->size, &present, &t->err)) {
     task_failed(t);
-    return;
-  }
-  if (present) {
-    set_phase(t, IMS_TRANSFER_EXISTS);
-    return;
-  }
-  int32_t rc = ims_ingest_open(&t->ingest, t->store, &t->digest, t->size, &t->err);
-  if (rc == IMGSTORE_EBUSY) {
-    ims_error_clear(&t->err);
-    set_phase(t, IMS_TRANSFER_BUSY);
-    return;
-  }
-  /* whoever had it may have finished between the look and the open */
-  if (!rc)
-    rc = ims_blob_check(t->store, &t->digest, t->size, &present, &t->err);
-  if (rc) {
-    task_failed(t);
-    return;
+    return false;
   }
   if (present) {
     ims_ingest_close(&t->ingest, false);
     set_phase(t, IMS_TRANSFER_EXISTS);
-    return;
   }
-  t->resumed = t->ingest.offset;
-  atomic_store(&t->stored, t->ingest.offset);
-  set_phase(t, IMS_TRANSFER_READY);
+  return !present;
+}
+
+static void check_presence(ims_transfer *t) {
+  if (!is_absent(t))
+    return;
+  int32_t rc = ims_ingest_begin(&t->ingest, t->store, &t->digest, t->size, &t->err);
+  if (rc == IMGSTORE_EBUSY) {
+    ims_error_clear(&t->err);
+    set_phase(t, IMS_TRANSFER_BUSY);
+  } else if (rc) {
+    task_failed(t);
+  } else if (is_absent(t)) { /* whoever had it may have finished between the look and the open */
+    resume_ingest(t);
+  }
 }
 
 /* All bytes are there. What an earlier job left, or a mirror sent, may be wrong: then everything is fetched once more.
@@ -145,7 +162,10 @@ static void run_task(ims_task *task) {
   ims_transfer *t = (ims_transfer *)task;
   switch (atomic_load(&t->phase)) {
   case IMS_TRANSFER_CHECKING:
-    check_presence(t);
+    if (t->ingest.ingest)
+      resume_ingest(t);
+    else
+      check_presence(t);
     break;
   case IMS_TRANSFER_RUNNING:
     if (t->source)
@@ -300,6 +320,13 @@ void ims_transfer_unfollow(ims_transfer *t) {
   }
 }
 
+/* The task found it so: the log is for the driving thread. */
+static void log_damage(ims_transfer *t) {
+  if (t->damaged)
+    ims_blob_log_damage(t->store, &t->digest);
+  t->damaged = false;
+}
+
 static int32_t report(ims_transfer *t, int32_t type, int64_t now) {
   uint64_t done = type == IMGSTORE_EVENT_DOWNLOADING ? atomic_load(&t->stored) : t->size;
   t->reported_at = now;
@@ -329,6 +356,7 @@ static int32_t advance_finished(ims_transfer *t, int phase, int64_t now) {
   if (t->announced_end)
     return IMGSTORE_OK;
   t->announced_end = true;
+  log_damage(t);
   return report(t, phase == IMS_TRANSFER_EXISTS ? IMGSTORE_EVENT_EXISTS : IMGSTORE_EVENT_DOWNLOADED, now);
 }
 
@@ -367,6 +395,7 @@ int32_t ims_transfer_advance(ims_transfer *t, int64_t now) {
 }
 
 int32_t ims_transfer_start(ims_transfer *t, int64_t now) {
+  log_damage(t);
   int32_t rc = start_source(t);
   return rc ? rc : report(t, IMGSTORE_EVENT_DOWNLOADING, now);
 }

@@ -41,6 +41,7 @@ typedef struct ims_transfer {
   ims_ingest ingest;
   uint64_t resumed;  /**< bytes that an earlier job left */
   bool from_mirrors; /**< its bytes may have come from a mirror */
+  bool damaged;      /**< what was there had to be moved aside; of the task, then of the driver once it is READY */
   _Atomic uint64_t stored;
   ims_ring ring;
   bool has_ring;

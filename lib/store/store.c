@@ -65,6 +65,8 @@ int32_t ims_store_fail(int32_t rc, const char *what, const char *name, ims_error
     return rc;
   if (rc == IMGSTORE_ENOMEM)
     return ims_fail_nomem(err);
+  if (rc == IMGSTORE_EAGAIN) /* would look like a job that is not finished */
+    return ims_fail(err, IMGSTORE_EPROTOCOL, "store: %s%s%s: the storage is not ready", what, space, name);
   if (rc > 0 || rc < IMGSTORE_EFORMAT)
     return ims_fail_callback(err, rc, "the storage");
   return ims_fail(err, rc, "store: %s%s%s: %s", what, space, name, imgstore_error_name(rc));

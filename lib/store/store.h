@@ -56,6 +56,10 @@ int ims_blob_fd(ims_blob *blob);
  * and quarantined when it is wrong. *present: the answer.
  */
 int32_t ims_blob_check(imgstore_store *store, const ims_digest *digest, uint64_t size, bool *present, ims_error *err);
+/** As ims_blob_check, for a worker, where nothing may be logged: *damaged says that there is something to tell. */
+int32_t ims_blob_find(imgstore_store *store, const ims_digest *digest, uint64_t size, bool *present, bool *damaged,
+                      ims_error *err);
+void ims_blob_log_damage(const imgstore_store *store, const ims_digest *digest);
 /** Hashes the whole content. */
 int32_t ims_blob_hash(ims_blob *blob, ims_digest *digest, uint64_t *size, ims_error *err);
 /** Moves a damaged blob out of the way, unless a good one has taken its place. */
@@ -74,6 +78,7 @@ typedef struct ims_ingest {
   ims_digest digest;
   uint64_t size;
   uint64_t offset; /**< bytes written (or resumed) and hashed */
+  uint64_t left;   /**< bytes that an earlier ingest left */
   ims_hash hash;
   bool verified; /**< size and digest are right, and nothing was written since */
 } ims_ingest;
@@ -84,6 +89,11 @@ typedef struct ims_ingest {
  */
 int32_t ims_ingest_open(ims_ingest *ingest, imgstore_store *store, const ims_digest *digest, uint64_t size,
                         ims_error *err);
+/** The same in pieces: opens, with ingest->left bytes to hash by ims_ingest_resume before anything is written. */
+int32_t ims_ingest_begin(ims_ingest *ingest, imgstore_store *store, const ims_digest *digest, uint64_t size,
+                         ims_error *err);
+/** Hashes at most budget bytes of what an earlier ingest left. IMGSTORE_EAGAIN: there is more. */
+int32_t ims_ingest_resume(ims_ingest *ingest, uint64_t budget, ims_error *err);
 /** Hashes and writes. More than size is IMGSTORE_EDIGEST. May run on a worker when the storage is concurrent. */
 int32_t ims_ingest_write(ims_ingest *ingest, const void *data, size_t size, ims_error *err);
 /** Drops what was written and starts at offset 0. */
@@ -115,6 +125,7 @@ typedef struct ims_target {
   ims_digest digest;
   uint64_t size;
   char media_type[128];
+  bool malformed; /**< the size or media type of its descriptor is none: its content is kept, but not believed */
   ims_digest
       index; /**< the index a single platform was chosen from; algorithm 0: none. Kept, but not its other children */
 } ims_target;

@@ -119,10 +119,11 @@ int32_t ims_blob_quarantine(imgstore_store *store, const ims_digest *digest, ims
                                   : ims_store_fail(rc, "cannot move aside damaged blob", digest->text, err);
 }
 
-int32_t ims_blob_check(imgstore_store *store, const ims_digest *digest, uint64_t size, bool *present, ims_error *err) {
+int32_t ims_blob_find(imgstore_store *store, const ims_digest *digest, uint64_t size, bool *present, bool *damaged,
+                      ims_error *err) {
   ims_blob blob;
   bool right = false;
-  *present = false;
+  *present = *damaged = false;
   int32_t rc = ims_blob_open(&blob, store, digest, err);
   if (rc)
     return rc == IMGSTORE_ENOTFOUND ? IMGSTORE_OK : rc;
@@ -134,12 +135,24 @@ int32_t ims_blob_check(imgstore_store *store, const ims_digest *digest, uint64_t
   *present = right && (size == UINT64_MAX || have == size);
   if (right)
     return IMGSTORE_OK;
-  ims_log(store->core, IMGSTORE_LOG_WARNING, "blob %s: damaged, moved aside", digest->text);
+  *damaged = true;
   rc = ims_blob_quarantine(store, digest, err);
   if (rc != IMGSTORE_EACCESS)
     return rc;
   ims_error_clear(err); /* a read-only store: it is not there for the caller, which is all that was asked */
   return IMGSTORE_OK;
+}
+
+void ims_blob_log_damage(const imgstore_store *store, const ims_digest *digest) {
+  ims_log(store->core, IMGSTORE_LOG_WARNING, "blob %s: damaged, moved aside", digest->text);
+}
+
+int32_t ims_blob_check(imgstore_store *store, const ims_digest *digest, uint64_t size, bool *present, ims_error *err) {
+  bool damaged;
+  int32_t rc = ims_blob_find(store, digest, size, present, &damaged, err);
+  if (damaged)
+    ims_blob_log_damage(store, digest);
+  return rc;
 }
 
 /* --- small blobs ---------------------------------------------------------------------------------------------------
