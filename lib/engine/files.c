@@ -93,15 +93,19 @@ static int32_t next_event(imgstore_files *f, ims_tar_event *event, ims_error *er
 static int32_t take_entry(imgstore_files *f, const ims_tar_entry *entry, ims_error *err) {
   ims_free(&f->core->alloc, f->path);
   f->path = ims_malloc(&f->core->alloc, strlen(entry->path) + 1);
+  int32_t rc = f->path ? ims_layer_path(entry->path, f->path, &f->whiteout, err) : ims_fail_nomem(err);
+  if (rc)
+    return rc;
   f->entry = entry;
   f->entry_ended = false;
   f->data_size = 0;
   f->position = 0;
-  return f->path ? ims_layer_path(entry->path, f->path, &f->whiteout, err) : ims_fail_nomem(err);
+  return IMGSTORE_OK;
 }
 
 int32_t ims_files_next(imgstore_files *f, ims_error *err) {
   ims_tar_event event;
+  f->entry = NULL; /* its memory is the reader's, also when the next one is not to be had */
   while (!f->done) {
     int32_t rc = next_event(f, &event, err);
     if (!rc && event.type == IMS_TAR_ENTRY)
@@ -110,9 +114,9 @@ int32_t ims_files_next(imgstore_files *f, ims_error *err) {
       return rc;
     if (event.type == IMS_TAR_ENTRY && f->whiteout != IMS_WHITEOUT_IGNORE)
       return IMGSTORE_OK;
+    f->entry = NULL;
     f->done = event.type == IMS_TAR_MORE || event.type == IMS_TAR_END;
   }
-  f->entry = NULL;
   return IMGSTORE_ENOTFOUND;
 }
 

@@ -18,6 +18,7 @@ struct imgstore_stream {
   ims_hash hash;
   ims_digest expected;
   bool ended;
+  int32_t failed; /* final: what comes after an error must not look like a verified end */
 };
 
 const ims_alloc *ims_stream_alloc(const imgstore_stream *stream) {
@@ -122,12 +123,9 @@ static int32_t decode(imgstore_stream *s, void *buffer, size_t size, size_t *got
   return IMGSTORE_OK;
 }
 
-int32_t ims_stream_read(imgstore_stream *s, void *buffer, size_t size, size_t *got, ims_error *err) {
+static int32_t read_some(imgstore_stream *s, void *buffer, size_t size, size_t *got, ims_error *err) {
   bool end = s->ended;
   int32_t rc = IMGSTORE_OK;
-  *got = 0;
-  if (!size)
-    return IMGSTORE_OK;
   while (!rc && !*got && !end) {
     if (s->decoder) {
       rc = decode(s, buffer, size, got, &end, err);
@@ -142,4 +140,16 @@ int32_t ims_stream_read(imgstore_stream *s, void *buffer, size_t size, size_t *g
   if (*got)
     ims_hash_update(&s->hash, buffer, *got);
   return end ? finish(s, err) : IMGSTORE_OK;
+}
+
+int32_t ims_stream_read(imgstore_stream *s, void *buffer, size_t size, size_t *got, ims_error *err) {
+  *got = 0;
+  if (s->failed)
+    return ims_fail(err, s->failed, "blob %s: read on after an error", s->blob.digest.text);
+  if (!size)
+    return IMGSTORE_OK;
+  s->failed = read_some(s, buffer, size, got, err);
+  if (s->failed)
+    *got = 0;
+  return s->failed;
 }
