@@ -104,9 +104,13 @@ int32_t ims_operation_step(imgstore_operation *op, int32_t timeout) {
   int32_t result;
   if (op->finished)
     return op->result;
+  if (op->running)
+    return IMGSTORE_EINVALID; /* from a callback of its own: op->err stays the job's */
   if (op->core->pid != getpid())
     return ims_fail(&op->err, IMGSTORE_EINVALID, "the operation was started before a fork");
+  op->running = true;
   bool more = work(op, &result);
+  op->running = false;
   if (op->finished)
     return result;
   if (more) {
@@ -135,7 +139,10 @@ int32_t ims_operation_event(imgstore_operation *op, int32_t type, int32_t object
                             uint64_t done, uint64_t total) {
   if (!op->progress)
     return IMGSTORE_OK;
+  if (op->stopped) /* several things may happen in one step after the one that the caller stopped at */
+    return IMGSTORE_ECALLBACK;
   imgstore_event event = {sizeof event, type, object, digest, text, done, total};
   int32_t value = op->progress(op->progress_data, &event);
+  op->stopped = value != 0;
   return value ? ims_fail_callback(&op->err, value, "the progress callback") : IMGSTORE_OK;
 }

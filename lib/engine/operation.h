@@ -38,6 +38,8 @@ struct imgstore_operation {
   atomic_bool cancelled;
   imgstore_event_fn progress;
   void *progress_data;
+  bool stopped; /**< progress returned non-zero: it is not called again */
+  bool running; /**< a step is under way */
   bool finished;
   int32_t result;
   ims_error err; /**< of the job; set by whoever fails */
