@@ -73,6 +73,8 @@ struct bring {
 int32_t bring_add_node(bring *b, bring_node *parent, const imgstore_descriptor *descriptor, bring_node **node);
 /** Advances every node; IMGSTORE_OK when all are done. */
 int32_t bring_advance_graph(bring *b);
+/** The node below top that its indexes choose for the job's platform, of any kind; NULL when there is none (yet). */
+bring_node *bring_leaf(const bring *b, const bring_node *top);
 /** The image node below top for the job's platform, or NULL when there is none (yet). */
 bring_node *bring_chosen(const bring *b, const bring_node *top);
 /** The transfer of a digest, or NULL. */

@@ -36,7 +36,7 @@ static void target_of(const bring *b, const bring_root *root, ims_target *target
   memset(target, 0, sizeof *target);
   if (!b->all_platforms && n->manifest->kind == IMGSTORE_MANIFEST_INDEX) {
     target->index = n->digest;
-    n = bring_chosen(b, n) ? bring_chosen(b, n) : n;
+    n = bring_leaf(b, n); /* all indexes chose, else the job had ended */
   }
   target->digest = n->digest;
   target->size = n->size;

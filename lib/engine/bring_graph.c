@@ -133,14 +133,19 @@ static int32_t expand_index(bring_node *n) {
     const imgstore_descriptor *child = ims_manifest_choose(n->manifest, &b->platform);
     return child ? bring_add_node(b, n, child, NULL) : no_platform(n);
   }
+  size_t left_out = 0;
   for (size_t i = 0; i < n->manifest->count; i++) {
     const imgstore_descriptor *child = &n->manifest->entries[i];
-    if (b->sparse && !is_in_source(b, &child->digest))
+    if (b->sparse && !is_in_source(b, &child->digest)) {
+      left_out++;
       continue;
+    }
     int32_t rc = bring_add_node(b, n, child, NULL);
     if (rc)
       return rc;
   }
+  if (left_out && left_out == n->manifest->count)
+    return ims_fail(&b->op.err, IMGSTORE_ENOTFOUND, "index %s: none of its images is in the source", n->digest.text);
   return IMGSTORE_OK;
 }
 
@@ -154,7 +159,9 @@ static int32_t add_config(bring_node *n) {
   if (n->manifest->kind == IMGSTORE_MANIFEST_IMAGE && config->size > max_size)
     return ims_fail(&b->op.err, IMGSTORE_ELIMIT, "%s: config is larger than %llu bytes", node_name(n),
                     (unsigned long long)max_size);
-  return config->data ? IMGSTORE_OK : add_transfer(b, config, IMGSTORE_OBJECT_CONFIG);
+  if (config->data) /* it may be in the store already, without a name: nobody may collect it from now on */
+    return ims_lease_add(&b->lease, &config->digest, &b->op.err);
+  return add_transfer(b, config, IMGSTORE_OBJECT_CONFIG);
 }
 
 static int32_t expand_manifest(bring_node *n) {
@@ -390,13 +397,18 @@ int32_t bring_advance_graph(bring *b) {
   return all && !b->nodes_busy ? IMGSTORE_OK : IMGSTORE_EAGAIN;
 }
 
-bring_node *bring_chosen(const bring *b, const bring_node *top) {
+bring_node *bring_leaf(const bring *b, const bring_node *top) {
   const imgstore_descriptor *child;
   bring_node *n = (bring_node *)top;
   while (n && n->manifest && n->manifest->kind == IMGSTORE_MANIFEST_INDEX) {
     child = ims_manifest_choose(n->manifest, &b->platform);
     n = child ? find_node(b, &child->digest) : NULL;
   }
+  return n;
+}
+
+bring_node *bring_chosen(const bring *b, const bring_node *top) {
+  bring_node *n = bring_leaf(b, top);
   return n && n->manifest && n->manifest->kind == IMGSTORE_MANIFEST_IMAGE ? n : NULL;
 }
 
