@@ -85,7 +85,6 @@ IMGSTORE_API const char *imgstore_files_link_target(const imgstore_files *files)
 /** Major device number; 0 for anything but devices. */
 IMGSTORE_API uint32_t imgstore_files_device_major(const imgstore_files *files);
 /** Minor device number; 0 for anything but devices. */
-/** Minor device number; 0 for anything but devices. */
 IMGSTORE_API uint32_t imgstore_files_device_minor(const imgstore_files *files);
 /** How many extended attributes the entry carries. */
 IMGSTORE_API size_t imgstore_files_xattr_count(const imgstore_files *files);
