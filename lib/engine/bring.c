@@ -357,6 +357,9 @@ static int32_t add_loaded(load_roots *l, const char *name, const ims_target *tar
   descriptor.digest = target->digest;
   descriptor.size = target->size;
   descriptor.media_type = target->media_type;
+  if (target->malformed)
+    return ims_fail(&b->op.err, IMGSTORE_EFORMAT, "%s: the descriptor of \"%s\" has no valid size or media type", l->path,
+                    name);
   ims_buf_init(&text, &b->op.core->alloc, 4096);
   int32_t rc = l->options->rename ? ims_buf_puts(&text, l->options->rename) : load_name(l, name, &text);
   if (rc)

@@ -48,7 +48,7 @@ static void resume_ingest(ims_transfer *t) {
 /* Looks whether it is there. True: not, and nothing failed. */
 static bool is_absent(ims_transfer *t) {
   bool present = false;
-  if (ims_blob_check(t->store, &t->digest, t->size, &present, &t->err)) {
+  if (look(t, &present)) {
     task_failed(t);
     return false;
   }

@@ -8,30 +8,32 @@
 
 enum { RESUME_BUFFER = 256 * 1024 };
 
-/** Hashes what an earlier ingest left. What cannot be read back is written again. */
-static int32_t hash_resumed(ims_ingest *in, uint64_t left, ims_error *err) {
+int32_t ims_ingest_resume(ims_ingest *in, uint64_t budget, ims_error *err) {
   const ims_alloc *alloc = &in->store->core->alloc;
+  if (in->offset >= in->left)
+    return IMGSTORE_OK;
   char *buffer = ims_malloc(alloc, RESUME_BUFFER);
   if (!buffer)
     return ims_fail_nomem(err);
-  int32_t rc = IMGSTORE_OK;
-  while (in->offset < left) {
-    size_t got, want = left - in->offset < RESUME_BUFFER ? (size_t)(left - in->offset) : RESUME_BUFFER;
-    rc = ims_ingest_read(in, in->offset, buffer, want, &got, NULL);
-    if (rc || !got)
-      break;
+  uint64_t end = in->left - in->offset < budget ? in->left : in->offset + budget;
+  size_t got = 1;
+  while (in->offset < end && got) {
+    size_t want = end - in->offset < RESUME_BUFFER ? (size_t)(end - in->offset) : RESUME_BUFFER;
+    if (ims_ingest_read(in, in->offset, buffer, want, &got, NULL))
+      got = 0;
     ims_hash_update(&in->hash, buffer, got);
     in->offset += got;
   }
   ims_free(alloc, buffer);
-  return in->offset == left ? IMGSTORE_OK : ims_ingest_restart(in, err);
+  if (!got) /* what cannot be read back is written again */
+    return ims_ingest_restart(in, err);
+  return in->offset < in->left ? IMGSTORE_EAGAIN : IMGSTORE_OK;
 }
 
-int32_t ims_ingest_open(ims_ingest *ingest, imgstore_store *store, const ims_digest *digest, uint64_t size,
-                        ims_error *err) {
-  uint64_t left = 0;
+int32_t ims_ingest_begin(ims_ingest *ingest, imgstore_store *store, const ims_digest *digest, uint64_t size,
+                         ims_error *err) {
   memset(ingest, 0, sizeof *ingest);
-  int32_t rc = store->storage.ingest_open(store->storage.user_data, digest->text, size, &ingest->ingest, &left);
+  int32_t rc = store->storage.ingest_open(store->storage.user_data, digest->text, size, &ingest->ingest, &ingest->left);
   if (rc == IMGSTORE_EBUSY)
     return rc;
   if (rc)
@@ -40,7 +42,18 @@ int32_t ims_ingest_open(ims_ingest *ingest, imgstore_store *store, const ims_dig
   ingest->digest = *digest;
   ingest->size = size;
   ims_hash_init(&ingest->hash, digest->algorithm);
-  rc = left > size ? ims_ingest_restart(ingest, err) : hash_resumed(ingest, left, err);
+  rc = ingest->left > size ? ims_ingest_restart(ingest, err) : IMGSTORE_OK;
+  if (rc)
+    ims_ingest_close(ingest, true);
+  return rc;
+}
+
+int32_t ims_ingest_open(ims_ingest *ingest, imgstore_store *store, const ims_digest *digest, uint64_t size,
+                        ims_error *err) {
+  int32_t rc = ims_ingest_begin(ingest, store, digest, size, err);
+  if (rc)
+    return rc;
+  rc = ims_ingest_resume(ingest, UINT64_MAX, err);
   if (rc)
     ims_ingest_close(ingest, true);
   return rc;
@@ -65,7 +78,7 @@ int32_t ims_ingest_write(ims_ingest *ingest, const void *data, size_t size, ims_
 int32_t ims_ingest_restart(ims_ingest *ingest, ims_error *err) {
   imgstore_storage *s = &ingest->store->storage;
   ims_hash_init(&ingest->hash, ingest->digest.algorithm);
-  ingest->offset = 0;
+  ingest->offset = ingest->left = 0;
   ingest->verified = false;
   return ims_store_fail(s->ingest_write(s->user_data, ingest->ingest, 0, "", 0), "cannot start over blob",
                         ingest->digest.text, err);

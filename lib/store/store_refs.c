@@ -36,9 +36,14 @@ static int32_t parse_target(const ims_alloc *alloc, const char *name, const char
   const ims_json_value *root = ims_json_root(json);
   if (!parse_digest(ims_json_get(root, "digest"), &target->digest))
     rc = ims_fail(err, IMGSTORE_EFORMAT, "reference %s: its descriptor has no valid digest", name);
-  if (!ims_json_uint(ims_json_get(root, "size"), &target->size))
+  const ims_json_value *media_type = ims_json_get(root, "mediaType");
+  if (!ims_json_uint(ims_json_get(root, "size"), &target->size)) {
     target->size = UINT64_MAX;
-  copy_media_type(target, ims_json_string(ims_json_get(root, "mediaType")));
+    target->malformed = true;
+  }
+  if (media_type && !ims_json_string(media_type))
+    target->malformed = true;
+  copy_media_type(target, ims_json_string(media_type));
   if (!parse_digest(ims_json_get(ims_json_get(root, "annotations"), INDEX_DIGEST), &target->index))
     memset(&target->index, 0, sizeof target->index);
   ims_json_free(json);
