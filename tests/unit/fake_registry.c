@@ -28,7 +28,7 @@ static void digest_of(const void *data, size_t size, char out[80]) {
   ims_hex_encode(bytes, 32, out + 7);
 }
 
-static const fake_object *add(fake_registry *fake, const char *type, const void *data, size_t size) {
+const fake_object *fake_add(fake_registry *fake, const char *type, const void *data, size_t size) {
   fake_object *o = &fake->objects[fake->count++];
   o->data = malloc(size ? size : 1);
   memcpy(o->data, data, size);
@@ -48,7 +48,7 @@ static const fake_object *add_layer(fake_registry *fake, int i) {
   if (i == 2)
     fixture_file(&tar, '0', "srv/.wh.base", "", 0);
   fixture_end(&tar);
-  const fake_object *o = add(fake, "", tar.bytes.data, tar.bytes.size);
+  const fake_object *o = fake_add(fake, "", tar.bytes.data, tar.bytes.size);
   fixture_free(&tar);
   return o;
 }
@@ -60,7 +60,7 @@ static const fake_object *add_image(fake_registry *fake, const fake_object *cons
       "{\"architecture\":\"%s\",\"os\":\"linux\",\"config\":{\"Cmd\":[\"/bin/true\"]},\"rootfs\":{\"type\":\"layers\","
       "\"diff_ids\":[\"%s\",\"%s\",\"%s\"]}}",
       architecture, layers[0]->digest, layers[1]->digest, layers[2]->digest);
-  const fake_object *c = add(fake, "", config, (size_t)n);
+  const fake_object *c = fake_add(fake, "", config, (size_t)n);
   n = snprintf(
       manifest, sizeof manifest,
       "{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"config\":{\"mediaType\":"
@@ -71,7 +71,7 @@ static const fake_object *add_image(fake_registry *fake, const fake_object *cons
                   "%s{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar\",\"digest\":\"%s\",\"size\":%zu}",
                   i ? "," : "", layers[i]->digest, layers[i]->size);
   n += snprintf(manifest + n, sizeof manifest - (size_t)n, "]}");
-  return add(fake, "application/vnd.oci.image.manifest.v1+json", manifest, (size_t)n);
+  return fake_add(fake, "application/vnd.oci.image.manifest.v1+json", manifest, (size_t)n);
 }
 
 void fake_registry_init(fake_registry *fake) {
@@ -94,7 +94,7 @@ void fake_registry_init(fake_registry *fake) {
                   i ? "," : "", images[i]->digest, images[i]->size, architectures[i]);
   n += snprintf(index + n, sizeof index - (size_t)n, "]}");
   fake->index = fake->count;
-  add(fake, "application/vnd.oci.image.index.v1+json", index, (size_t)n);
+  fake_add(fake, "application/vnd.oci.image.index.v1+json", index, (size_t)n);
 }
 
 void fake_registry_free(fake_registry *fake) {

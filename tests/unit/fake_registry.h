@@ -9,7 +9,7 @@
 
 #include "imgstore/imgstore.h"
 
-enum { FAKE_LAYERS = 3, FAKE_OBJECTS = 16 };
+enum { FAKE_LAYERS = 3, FAKE_OBJECTS = 32 };
 
 typedef struct fake_object {
   char digest[80];
@@ -35,6 +35,8 @@ typedef struct fake_registry {
 
 void fake_registry_init(fake_registry *fake);
 void fake_registry_free(fake_registry *fake);
+/** One more object. type: "" for a blob. What the tag names is objects[index]. */
+const fake_object *fake_add(fake_registry *fake, const char *type, const void *data, size_t size);
 imgstore_transport fake_transport(fake_registry *fake);
 /** A handle on it as "registry.test"; NULL when out of memory. */
 imgstore_registry *fake_handle(fake_registry *fake, imgstore_context *context, imgstore_error **error);
