@@ -111,7 +111,7 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 variant gcc gcc "" --timeout-multiplier 4
 if [ "$quick" = 0 ]; then
   printf '\n=== gcc, under valgrind\n'
-  run_tests valgrind "$work/gcc" testlog-valgrind --suite unit --timeout-multiplier 40 \
+  UNDER_VALGRIND=1 run_tests valgrind "$work/gcc" testlog-valgrind --suite unit --timeout-multiplier 40 \
     --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --trace-children=no'
   variant clang-sanitized clang "-Db_sanitize=address,undefined -Db_lundef=false -Dtar_codec=builtin" \
     --suite unit --suite fuzz --suite integration --timeout-multiplier 8
