@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "rootfs/name_hash.h"
 #include "tar/whiteout.h"
 
 enum { MAX_NODES = 1 << 22, MAX_LINKS = 40, MAX_RESOLVED_PATH = 64 << 10, ROOT = 0, NONE = -1 };
@@ -28,14 +29,12 @@ struct ims_merged_tree {
   int32_t count, capacity;
   int32_t *buckets;
   uint32_t bucket_count; /* a power of two */
+  ims_hash_key key;      /* names come from the image: it must not be able to aim at collisions */
   size_t layer;
 };
 
-static uint32_t hash_name(int32_t parent, const char *name, size_t size) {
-  uint32_t h = 2166136261u ^ (uint32_t)parent * 2654435761u;
-  for (size_t i = 0; i < size; i++)
-    h = (h ^ (unsigned char)name[i]) * 16777619u;
-  return h ^ h >> 15;
+static uint32_t hash_name(const ims_merged_tree *t, int32_t parent, const char *name, size_t size) {
+  return (uint32_t)ims_name_hash_sized(&t->key, 0, (uint64_t)parent, name, size);
 }
 
 static int32_t rehash(ims_merged_tree *t, uint32_t bucket_count) {
@@ -58,7 +57,7 @@ static int32_t rehash(ims_merged_tree *t, uint32_t bucket_count) {
 }
 
 static int32_t find_child(const ims_merged_tree *t, int32_t parent, const char *name, size_t size) {
-  uint32_t h = hash_name(parent, name, size);
+  uint32_t h = hash_name(t, parent, name, size);
   for (int32_t i = t->buckets[h & (t->bucket_count - 1)]; i != NONE; i = t->nodes[i].next_in_bucket) {
     const node *n = &t->nodes[i];
     if (n->hash == h && n->parent == parent && strlen(n->name) == size && memcmp(n->name, name, size) == 0)
@@ -92,6 +91,12 @@ static void link_child(ims_merged_tree *t, int32_t parent, int32_t i) {
   t->nodes[parent].first_child = i;
 }
 
+/* Marks a node and the directories above it, however they came about: what this layer made is not hidden by it. */
+static void touch(ims_merged_tree *t, int32_t i) {
+  for (; i != NONE && t->nodes[i].touched != t->layer + 1; i = t->nodes[i].parent)
+    t->nodes[i].touched = t->layer + 1;
+}
+
 static int32_t add_child(ims_merged_tree *t, int32_t parent, const char *name, size_t size, int32_t *child,
                          ims_error *err) {
   int32_t rc = grow(t, err);
@@ -105,8 +110,9 @@ static int32_t add_child(ims_merged_tree *t, int32_t parent, const char *name, s
   n->parent = parent;
   n->type = IMS_TAR_DIRECTORY;
   n->first_child = n->next_sibling = n->previous_sibling = NONE;
-  n->hash = hash_name(parent, name, size);
+  n->hash = hash_name(t, parent, name, size);
   n->touched = t->layer + 1;
+  touch(t, parent);
   if (parent != NONE)
     link_child(t, parent, t->count);
   *child = t->count++;
@@ -155,7 +161,9 @@ int32_t ims_merged_tree_new(ims_merged_tree **tree, const ims_alloc *alloc, ims_
   if (!t)
     return ims_fail_nomem(err);
   t->alloc = alloc;
-  int32_t root, rc = add_child(t, NONE, "", 0, &root, err);
+  int32_t root, rc = ims_hash_key_draw(&t->key, err);
+  if (!rc)
+    rc = add_child(t, NONE, "", 0, &root, err);
   if (rc) {
     ims_merged_tree_free(t);
     return rc;
@@ -183,137 +191,214 @@ void ims_merged_tree_begin_layer(ims_merged_tree *t, size_t layer) {
 /* --- walking
  * ------------------------------------------------------------------------------------------------------------- */
 
+/* Follows a path by the rules of rootfs/resolve.h, so that both come to the same tree. */
 typedef struct walk {
   ims_merged_tree *tree;
-  ims_buf path; /* what is left to walk */
-  size_t at;
+  ims_buf path, link; /* link: the target of the link that is being followed, and what is left of those before it */
+  size_t path_at, link_at;
+  bool in_link;
+  bool make;    /* missing directories are made, what stands in the way is replaced */
+  int32_t at;   /* where it has come to */
+  int32_t home; /* the link in the path itself that is being followed lies here */
+  const char *home_name;
+  size_t home_size;
   int links;
-  bool create; /* make missing directories, replace what is none */
 } walk;
 
-/* Puts the target of a link in front of what is left. */
-static int32_t follow(walk *w, const char *target, ims_error *err) {
-  ims_buf path;
-  if (++w->links > MAX_LINKS)
-    return ims_fail(err, IMGSTORE_ELIMIT, "too many symbolic links");
-  ims_buf_init(&path, w->tree->alloc, MAX_RESOLVED_PATH);
-  ims_buf_puts(&path, target);
-  ims_buf_putc(&path, '/');
-  ims_buf_puts(&path, ims_buf_text(&w->path) + w->at);
-  int32_t rc = path.failed;
+static int32_t walk_init(walk *w, ims_merged_tree *t, const char *path, size_t size, bool make, ims_error *err) {
+  memset(w, 0, sizeof *w);
+  w->tree = t;
+  w->make = make;
+  w->at = ROOT;
+  ims_buf_init(&w->path, t->alloc, SIZE_MAX - 1);
+  ims_buf_init(&w->link, t->alloc, MAX_RESOLVED_PATH);
+  return ims_buf_append(&w->path, path, size) ? ims_fail_nomem(err) : IMGSTORE_OK;
+}
+
+static void walk_free(walk *w) {
   ims_buf_free(&w->path);
-  w->path = path;
-  w->at = 0;
-  if (rc)
-    return ims_fail(err, rc, "symbolic links make a path that is too long");
-  return IMGSTORE_OK;
+  ims_buf_free(&w->link);
 }
 
-/* The next component that is not "" or "."; size 0 at the end. */
-static const char *next_component(walk *w, size_t *size) {
-  for (;;) {
-    const char *name = ims_buf_text(&w->path) + w->at;
-    *size = strcspn(name, "/");
-    w->at += *size + (name[*size] == '/');
-    if (!*size && !name[0])
-      return name;
-    if (*size && !(*size == 1 && name[0] == '.'))
-      return name;
-  }
+/* False at the end. */
+static bool next_name(walk *w, const char **name, size_t *size) {
+  const char *text = ims_buf_text(&w->link) + w->link_at;
+  if (w->in_link)
+    w->in_link = text[strspn(text, "/")] != '\0';
+  size_t *at = w->in_link ? &w->link_at : &w->path_at;
+  text = ims_buf_text(w->in_link ? &w->link : &w->path) + *at;
+  size_t skip = strspn(text, "/");
+  *name = text + skip;
+  *size = strcspn(*name, "/");
+  *at += skip + *size;
+  return *size > 0;
 }
 
-static bool is_last(const walk *w) {
-  const char *rest = ims_buf_text(&w->path) + w->at;
-  return rest[strspn(rest, "/.")] == '\0' && !strstr(rest, "..");
-}
-
-static int32_t step(walk *w, int32_t *dir, const char *name, size_t size, ims_error *err) {
-  ims_merged_tree *t = w->tree;
-  int32_t child = find_child(t, *dir, name, size);
-  if (child == NONE && !w->create)
+/* There is no directory of this name: obstacle stands there, or nothing. A link that led here is itself in the way. */
+static int32_t dead_end(walk *w, int32_t obstacle, const char *name, size_t size, ims_error *err) {
+  if (!w->make)
     return IMGSTORE_ENOTFOUND;
-  if (child == NONE)
-    return add_child(t, *dir, name, size, dir, err);
-  if (t->nodes[child].type == IMS_TAR_SYMLINK) {
-    if (t->nodes[child].target[0] == '/')
-      *dir = ROOT;
-    return follow(w, t->nodes[child].target, err);
+  if (w->in_link) {
+    w->at = w->home;
+    name = w->home_name;
+    size = w->home_size;
+    obstacle = find_child(w->tree, w->at, name, size);
   }
-  if (w->create && t->nodes[child].type != IMS_TAR_DIRECTORY) {
-    remove_node(t, child);
-    return add_child(t, *dir, name, size, dir, err);
+  w->in_link = false;
+  if (obstacle != NONE)
+    remove_node(w->tree, obstacle);
+  return add_child(w->tree, w->at, name, size, &w->at, err);
+}
+
+/* Puts the target of a link in front of what is left of the link before it. */
+static int32_t follow(walk *w, int32_t link, const char *name, size_t size, ims_error *err) {
+  const char *target = w->tree->nodes[link].target;
+  if (!w->in_link) {
+    w->home = w->at;
+    w->home_name = name;
+    w->home_size = size;
+    w->in_link = true;
+    w->link_at = 0;
+    ims_buf_clear(&w->link);
   }
-  *dir = child;
+  if (!*target || w->links++ >= MAX_LINKS)
+    return w->make ? dead_end(w, link, name, size, err) : IMGSTORE_ELIMIT;
+  ims_buf next;
+  ims_buf_init(&next, w->tree->alloc, MAX_RESOLVED_PATH);
+  ims_buf_puts(&next, target);
+  ims_buf_putc(&next, '/');
+  ims_buf_puts(&next, ims_buf_text(&w->link) + w->link_at);
+  int32_t failed = next.failed;
+  ims_buf_free(&w->link);
+  w->link = next;
+  w->link_at = 0;
+  if (target[0] == '/')
+    w->at = ROOT;
+  return failed == IMGSTORE_ENOMEM ? ims_fail_nomem(err) : failed;
+}
+
+static int32_t step(walk *w, const char *name, size_t size, ims_error *err) {
+  ims_merged_tree *t = w->tree;
+  if (t->nodes[w->at].type != IMS_TAR_DIRECTORY)
+    return IMGSTORE_ENOTFOUND;
+  if (size <= 2 && memcmp(name, "..", size) == 0) {
+    if (size == 2 && w->at != ROOT)
+      w->at = t->nodes[w->at].parent;
+    return IMGSTORE_OK;
+  }
+  int32_t child = find_child(t, w->at, name, size);
+  if (child != NONE && t->nodes[child].type == IMS_TAR_SYMLINK)
+    return follow(w, child, name, size, err);
+  if (child == NONE || (w->make && t->nodes[child].type != IMS_TAR_DIRECTORY))
+    return dead_end(w, child, name, size, err);
+  w->at = child;
   return IMGSTORE_OK;
 }
 
-/* Walks a path; links in its last component are followed only when follow_last is set. *name is the last component when
-   it was not walked. */
-static int32_t walk_path(walk *w, const char *path, bool follow_last, int32_t *dir, const char **name, size_t *size,
-                         ims_error *err) {
-  *dir = ROOT;
-  ims_buf_init(&w->path, w->tree->alloc, MAX_RESOLVED_PATH);
-  int32_t rc = ims_buf_puts(&w->path, path);
-  if (rc)
-    return ims_fail(err, rc, "path is too long");
-  for (;;) {
-    *name = next_component(w, size);
-    if (!*size)
-      return IMGSTORE_OK;
-    if (*size == 2 && memcmp(*name, "..", 2) == 0) {
-      *dir = *dir == ROOT ? ROOT : w->tree->nodes[*dir].parent;
-      continue;
-    }
-    if (!follow_last && is_last(w))
-      return IMGSTORE_OK;
-    rc = step(w, dir, *name, *size, err);
-    if (rc)
-      return rc;
-  }
+/* *at: the node that path leads to. IMGSTORE_ENOTFOUND and, when links lead round in circles, IMGSTORE_ELIMIT come
+   without a message. */
+static int32_t resolve(ims_merged_tree *t, const char *path, size_t path_size, bool make, int32_t *at, ims_error *err) {
+  walk w;
+  const char *name;
+  size_t size;
+  int32_t rc = walk_init(&w, t, path, path_size, make, err);
+  while (!rc && next_name(&w, &name, &size))
+    rc = step(&w, name, size, err);
+  *at = w.at;
+  walk_free(&w);
+  return rc;
+}
+
+static int32_t resolve_dir(ims_merged_tree *t, const char *path, size_t size, bool make, int32_t *dir, ims_error *err) {
+  int32_t rc = resolve(t, path, size, make, dir, err);
+  if (!rc && t->nodes[*dir].type != IMS_TAR_DIRECTORY)
+    return IMGSTORE_ENOTFOUND;
+  if (rc == IMGSTORE_ELIMIT)
+    return make ? ims_fail(err, rc, "symbolic links make a path that is too long") : IMGSTORE_ENOTFOUND;
+  return rc;
+}
+
+/* The name in a cleaned path, and the size of what comes before it. */
+static const char *split(const char *path, size_t *parent_size) {
+  const char *slash = strrchr(path, '/');
+  *parent_size = slash ? (size_t)(slash - path) : 0;
+  return slash ? slash + 1 : path;
 }
 
 /* --- adding
  * --------------------------------------------------------------------------------------------------------------- */
 
-static void touch(ims_merged_tree *t, int32_t i) {
-  for (; i != NONE && t->nodes[i].touched != t->layer + 1; i = t->nodes[i].parent)
-    t->nodes[i].touched = t->layer + 1;
-}
-
-static int32_t hide(ims_merged_tree *t, int32_t dir, const char *name, size_t size, int whiteout) {
-  int32_t child = size ? find_child(t, dir, name, size) : dir;
+static int32_t hide(ims_merged_tree *t, const char *path, ims_error *err) {
+  size_t parent_size;
+  const char *name = split(path, &parent_size);
+  int32_t dir;
+  int32_t rc = resolve_dir(t, path, parent_size, false, &dir, err);
+  int32_t child = rc ? NONE : find_child(t, dir, name, strlen(name));
   if (child == NONE)
-    return IMGSTORE_OK;
-  if (whiteout == IMS_WHITEOUT_OPAQUE || t->nodes[child].touched == t->layer + 1)
+    return rc == IMGSTORE_ENOTFOUND ? IMGSTORE_OK : rc; /* hides what is not there */
+  if (t->nodes[child].touched == t->layer + 1)
     hide_lower(t, child);
-  else if (child != ROOT)
+  else
     remove_node(t, child);
   return IMGSTORE_OK;
 }
 
-/* Finds the node that a hard link names, without following a link in its last component. */
-static int32_t link_target(ims_merged_tree *t, const char *path, int32_t *target, ims_error *err) {
-  walk w = {.tree = t};
-  const char *name;
-  size_t size;
+static int32_t hide_content(ims_merged_tree *t, const char *path, ims_error *err) {
   int32_t dir;
-  int32_t rc = walk_path(&w, path, false, &dir, &name, &size, err);
-  *target = rc || !size ? NONE : find_child(t, dir, name, size);
-  ims_buf_free(&w.path);
+  int32_t rc = resolve_dir(t, path, strlen(path), false, &dir, err);
+  if (!rc)
+    hide_lower(t, dir);
+  return rc == IMGSTORE_ENOTFOUND ? IMGSTORE_OK : rc;
+}
+
+/* Finds the node that a hard link names, without following a link in its last component. */
+static int32_t find_link_target(ims_merged_tree *t, const char *path, int32_t *target, ims_error *err) {
+  size_t parent_size;
+  const char *name = split(path, &parent_size);
+  int32_t dir;
+  int32_t rc = resolve_dir(t, path, parent_size, false, &dir, err);
+  if (rc && rc != IMGSTORE_ENOTFOUND)
+    return rc;
+  *target = rc || !*name ? NONE : find_child(t, dir, name, strlen(name));
   if (*target == NONE)
-    return ims_fail(err, IMGSTORE_EFORMAT, "hard link to \"%s\", which is not there", path);
+    return ims_fail(err, IMGSTORE_EFORMAT, "hard link to \"%.200s\", which is not there", path);
+  if (t->nodes[*target].type == IMS_TAR_DIRECTORY)
+    return ims_fail(err, IMGSTORE_EFORMAT, "hard link to \"%.200s\", which is a directory", path);
   return IMGSTORE_OK;
 }
 
-/* Fills what with the type, target and content of an entry; the target is borrowed. */
-static int32_t describe(ims_merged_tree *t, const ims_tar_entry *entry, uint64_t number, node *what, ims_error *err) {
+static int32_t link_target(ims_merged_tree *t, const ims_tar_entry *entry, int32_t *target, ims_error *err) {
+  int kind;
+  char *path = ims_malloc(t->alloc, strlen(entry->linkpath) + 1);
+  if (!path)
+    return ims_fail_nomem(err);
+  int32_t rc = ims_layer_path(entry->linkpath, path, &kind, err);
+  if (!rc && kind != IMS_WHITEOUT_NONE)
+    rc = ims_fail(err, IMGSTORE_EFORMAT, "hard link to \"%.200s\", which is a whiteout", entry->linkpath);
+  if (!rc)
+    rc = find_link_target(t, path, target, err);
+  ims_free(t->alloc, path);
+  return rc;
+}
+
+static bool is_below(const ims_merged_tree *t, int32_t i, int32_t top) {
+  while (i != NONE && i != top)
+    i = t->nodes[i].parent;
+  return i == top;
+}
+
+/* Fills what with the type, target and content of an entry, which takes the place of old; the target is borrowed. */
+static int32_t describe(ims_merged_tree *t, int32_t old, const ims_tar_entry *entry, uint64_t number, node *what,
+                        ims_error *err) {
   what->type = entry->type;
   what->target = entry->type == IMS_TAR_SYMLINK ? (char *)entry->linkpath : NULL;
   what->file = (ims_merged_file){t->layer, number, entry->size};
   if (entry->type != IMS_TAR_HARDLINK)
     return IMGSTORE_OK;
   int32_t other;
-  int32_t rc = link_target(t, entry->linkpath, &other, err);
+  int32_t rc = link_target(t, entry, &other, err);
+  if (!rc && old != NONE && other != old && is_below(t, other, old))
+    rc = ims_fail(err, IMGSTORE_EFORMAT, "hard link to \"%.200s\", which it replaces", entry->linkpath);
   if (rc)
     return rc;
   what->type = t->nodes[other].type;
@@ -322,18 +407,18 @@ static int32_t describe(ims_merged_tree *t, const ims_tar_entry *entry, uint64_t
   return IMGSTORE_OK;
 }
 
-static int32_t replace(ims_merged_tree *t, int32_t dir, const char *name, size_t size, int32_t old,
-                       const ims_tar_entry *entry, uint64_t number, ims_error *err) {
+static int32_t replace(ims_merged_tree *t, int32_t dir, const char *name, int32_t old, const ims_tar_entry *entry,
+                       uint64_t number, ims_error *err) {
   node what;
   int32_t made;
-  int32_t rc = describe(t, entry, number, &what, err);
+  int32_t rc = describe(t, old, entry, number, &what, err);
   char *target = !rc && what.target ? ims_strdup(t->alloc, what.target) : NULL;
   if (!rc && what.target && !target)
     rc = ims_fail_nomem(err);
   if (!rc && old != NONE)
     remove_node(t, old);
   if (!rc)
-    rc = add_child(t, dir, name, size, &made, err);
+    rc = add_child(t, dir, name, strlen(name), &made, err);
   if (rc) {
     ims_free(t->alloc, target);
     return rc;
@@ -344,40 +429,42 @@ static int32_t replace(ims_merged_tree *t, int32_t dir, const char *name, size_t
   return IMGSTORE_OK;
 }
 
-static int32_t place(ims_merged_tree *t, int32_t dir, const char *name, size_t size, const ims_tar_entry *entry,
-                     uint64_t number, ims_error *err) {
-  int32_t child = find_child(t, dir, name, size);
-  bool keeps = child != NONE && entry->type == IMS_TAR_DIRECTORY && t->nodes[child].type == IMS_TAR_DIRECTORY;
-  touch(t, keeps ? child : dir);
-  return keeps ? IMGSTORE_OK : replace(t, dir, name, size, child, entry, number, err);
+static int32_t place(ims_merged_tree *t, const char *path, const ims_tar_entry *entry, uint64_t number,
+                     ims_error *err) {
+  size_t parent_size;
+  const char *name = split(path, &parent_size);
+  int32_t dir;
+  if (!*path || (entry->type == IMS_TAR_CHAR && !entry->major && !entry->minor))
+    return IMGSTORE_OK; /* the root is always there; overlay metadata is never made */
+  int32_t rc = resolve_dir(t, path, parent_size, true, &dir, err);
+  if (rc)
+    return rc;
+  int32_t child = find_child(t, dir, name, strlen(name));
+  if (child == NONE || entry->type != IMS_TAR_DIRECTORY || t->nodes[child].type != IMS_TAR_DIRECTORY)
+    return replace(t, dir, name, child, entry, number, err);
+  touch(t, child);
+  return IMGSTORE_OK;
 }
 
 int32_t ims_merged_tree_add(ims_merged_tree *t, const char *path, int whiteout, const ims_tar_entry *entry,
                             uint64_t number, ims_error *err) {
-  walk w = {.tree = t, .create = whiteout == IMS_WHITEOUT_NONE};
-  const char *name;
-  size_t size;
-  int32_t dir;
-  int32_t rc = walk_path(&w, path, false, &dir, &name, &size, err);
-  if (rc == IMGSTORE_ENOTFOUND && whiteout != IMS_WHITEOUT_NONE)
-    rc = IMGSTORE_OK; /* hides what is not there */
-  else if (!rc && whiteout != IMS_WHITEOUT_NONE)
-    rc = hide(t, dir, name, size, whiteout);
-  else if (!rc && size)
-    rc = place(t, dir, name, size, entry, number, err);
-  ims_buf_free(&w.path);
-  return rc;
+  switch (whiteout) {
+  case IMS_WHITEOUT_FILE:
+    return hide(t, path, err);
+  case IMS_WHITEOUT_OPAQUE:
+    return hide_content(t, path, err);
+  default:
+    return place(t, path, entry, number, err);
+  }
 }
 
 int32_t ims_merged_tree_find(ims_merged_tree *t, const char *path, ims_merged_file *file, ims_error *err) {
-  walk w = {.tree = t};
-  const char *name;
-  size_t size;
   int32_t at;
-  int32_t rc = walk_path(&w, path, true, &at, &name, &size, err);
-  ims_buf_free(&w.path);
+  int32_t rc = resolve(t, path, strlen(path), false, &at, err);
   if (rc == IMGSTORE_ENOTFOUND)
     return ims_fail(err, rc, "\"%s\": no such file in the image", path);
+  if (rc == IMGSTORE_ELIMIT)
+    return ims_fail(err, rc, "\"%s\": too many symbolic links", path);
   if (rc)
     return ims_error_prefix(err, "\"%s\"", path);
   if (t->nodes[at].type != IMS_TAR_REGULAR)

@@ -46,12 +46,12 @@ int32_t ims_hash_key_draw(ims_hash_key *key, ims_error *err) {
   return IMGSTORE_OK;
 }
 
-uint64_t ims_name_hash(const ims_hash_key *key, dev_t dev, ino_t ino, const char *name) {
+uint64_t ims_name_hash_sized(const ims_hash_key *key, uint64_t dev, uint64_t ino, const char *name, size_t size) {
   sip s = {key->k0 ^ 0x736f6d6570736575u, key->k1 ^ 0x646f72616e646f6du, key->k0 ^ 0x6c7967656e657261u,
            key->k1 ^ 0x7465646279746573u};
-  sip_word(&s, (uint64_t)dev);
-  sip_word(&s, (uint64_t)ino);
-  size_t size = strlen(name), at = 0;
+  sip_word(&s, dev);
+  sip_word(&s, ino);
+  size_t at = 0;
   uint64_t word;
   for (; at + 8 <= size; at += 8) {
     memcpy(&word, name + at, 8);
@@ -65,4 +65,8 @@ uint64_t ims_name_hash(const ims_hash_key *key, dev_t dev, ino_t ino, const char
     sip_round(&s);
   uint64_t hash = s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
   return hash ? hash : 1;
+}
+
+uint64_t ims_name_hash(const ims_hash_key *key, dev_t dev, ino_t ino, const char *name) {
+  return ims_name_hash_sized(key, (uint64_t)dev, (uint64_t)ino, name, strlen(name));
 }
