@@ -48,8 +48,9 @@ extern const option_group group_global, group_registry, group_unpack;
 /** Makes the context. Returns an exit status. */
 int cli_open_context(cli *c);
 
-enum { STORE_CREATE, STORE_WRITE, STORE_READ };
-/** Makes the context and opens the store; STORE_WRITE and STORE_READ leave c->store NULL when there is none. */
+/** STORE_LEASE: as WRITE where that is allowed, so that content is kept while it is read; else as READ. */
+enum { STORE_CREATE, STORE_WRITE, STORE_LEASE, STORE_READ };
+/** Makes the context and opens the store; all but STORE_CREATE leave c->store NULL when there is none. */
 int cli_open_store(cli *c, int how);
 /** As cli_open_store, but that there is no store is an error. */
 int cli_need_store(cli *c, int how);

@@ -18,7 +18,7 @@ static int unpack(cli *c, job *j, progress *p, unpack_settings *settings) {
   imgstore_image *image = NULL;
   imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
-  int status = cli_need_store(c, STORE_READ);
+  int status = cli_need_store(c, STORE_LEASE);
   if (status != CLI_OK)
     return status;
   settings->options.progress = progress_event;

@@ -104,6 +104,12 @@ int cli_open_store(cli *c, int how) {
   if (how == STORE_READ)
     options.flags |= IMGSTORE_STORE_READ_ONLY;
   int32_t code = imgstore_store_open(c->context, text_get(&c->root), &options, &c->store, &error);
+  if (code == IMGSTORE_EACCESS && how == STORE_LEASE) {
+    imgstore_error_free(error);
+    error = NULL;
+    options.flags |= IMGSTORE_STORE_READ_ONLY;
+    code = imgstore_store_open(c->context, text_get(&c->root), &options, &c->store, &error);
+  }
   if (code == IMGSTORE_ENOTFOUND && how != STORE_CREATE) {
     imgstore_error_free(error);
     return CLI_OK;

@@ -395,7 +395,7 @@ static int32_t describe(ims_merged_tree *t, int32_t old, const ims_tar_entry *en
   what->file = (ims_merged_file){t->layer, number, entry->size};
   if (entry->type != IMS_TAR_HARDLINK)
     return IMGSTORE_OK;
-  int32_t other;
+  int32_t other = NONE;
   int32_t rc = link_target(t, entry, &other, err);
   if (!rc && old != NONE && other != old && is_below(t, other, old))
     rc = ims_fail(err, IMGSTORE_EFORMAT, "hard link to \"%.200s\", which it replaces", entry->linkpath);

@@ -7,6 +7,7 @@
 typedef struct unpack_job {
   imgstore_operation op; /**< first member */
   imgstore_image *image;
+  ims_lease lease; /**< the layers stay while they are read, whatever is removed meanwhile */
   ims_unpacker *unpacker;
 } unpack_job;
 
@@ -34,6 +35,7 @@ static void end(imgstore_operation *op, int32_t result) {
   unpack_job *j = (unpack_job *)op;
   ims_unpacker_free(j->unpacker, result == IMGSTORE_OK);
   j->unpacker = NULL;
+  ims_lease_close(&j->lease);
 }
 
 static void destroy(imgstore_operation *op) {
@@ -46,6 +48,13 @@ static void destroy(imgstore_operation *op) {
 }
 
 static const ims_job unpack_job_type = {advance, timeout, end, destroy};
+
+static int32_t lease_layers(unpack_job *j, ims_error *err) {
+  int32_t rc = ims_lease_open(&j->lease, j->image->store, err);
+  for (size_t i = 0; !rc && i < j->image->layer_count; i++)
+    rc = ims_lease_add(&j->lease, &j->image->layers[i]->digest, err);
+  return rc;
+}
 
 int32_t ims_unpack_start(imgstore_operation **op, imgstore_image *image, const char *directory,
                          const imgstore_unpack_options *options, ims_error *err) {
@@ -60,7 +69,9 @@ int32_t ims_unpack_start(imgstore_operation **op, imgstore_image *image, const c
     return rc;
   }
   j->image = imgstore_image_ref(image);
-  rc = ims_unpacker_new(&j->unpacker, &j->op, image->store, directory, options, err);
+  rc = lease_layers(j, err);
+  if (!rc)
+    rc = ims_unpacker_new(&j->unpacker, &j->op, image->store, directory, options, err);
   if (rc) {
     ims_operation_free(&j->op);
     return rc;

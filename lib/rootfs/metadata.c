@@ -68,6 +68,9 @@ void ims_metadata_free(ims_metadata *m) {
 int32_t ims_metadata_skipped(ims_metadata *m, const char *path, const char *detail, ims_error *err) {
   if (!m->report || m->report_full)
     return IMGSTORE_OK;
+  while (*path == '/' ||
+         (path[0] == '.' && (path[1] == '/' || !path[1]))) /* "./etc" in the archive is etc in the image */
+    path++;
   int32_t rc = ims_report_add(m->report, IMGSTORE_REPORT_SKIPPED, path, NULL, detail, 0, 0);
   if (rc == IMGSTORE_ELIMIT) {
     m->report_full = true;
