@@ -37,9 +37,12 @@ static bool is_called(const command *cmd, const char *name) {
   size_t length = strlen(name);
   if (strcmp(cmd->name, name) == 0)
     return true;
-  for (const char *s = cmd->alias; s && length; s = strchr(s, ' '), s += s != NULL)
-    if (strcspn(s, " ") == length && strncmp(s, name, length) == 0)
+  for (const char *s = cmd->alias; s && *s && length; s += strspn(s, " ")) {
+    size_t word = strcspn(s, " ");
+    if (word == length && strncmp(s, name, length) == 0)
       return true;
+    s += word;
+  }
   return false;
 }
 
