@@ -85,17 +85,18 @@ variant() {
     failed=$((failed + 1)) broken+=("$name: does not build")
     return
   fi
-  run_tests "$name" "$dir" testlog "$@"
+  run_tests "$name" "$dir" "$@"
 }
 
-# run_tests NAME DIRECTORY LOG ARGUMENTS...
+# run_tests NAME DIRECTORY ARGUMENTS...
 run_tests() {
-  local name=$1 dir=$2 log=$3
-  shift 3
-  if ! meson test -C "$dir" --no-rebuild --print-errorlogs --logbase "$log" "$@"; then
+  local name=$1 dir=$2
+  shift 2
+  rm -f "$dir"/meson-logs/testlog*.json
+  if ! meson test -C "$dir" --no-rebuild --print-errorlogs "$@"; then
     broken+=("$name")
   fi
-  count_results "$dir/meson-logs/$log.json"
+  count_results "$dir"/meson-logs/testlog*.json # a wrapper's name is part of the file's
 }
 
 if [ "$install" = 1 ]; then
@@ -111,7 +112,7 @@ export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0 UBSAN_OPTIONS=print_stacktra
 variant gcc gcc "" --timeout-multiplier 4
 if [ "$quick" = 0 ]; then
   printf '\n=== gcc, under valgrind\n'
-  UNDER_VALGRIND=1 run_tests valgrind "$work/gcc" testlog-valgrind --suite unit --timeout-multiplier 40 \
+  UNDER_VALGRIND=1 run_tests valgrind "$work/gcc" --suite unit --timeout-multiplier 40 \
     --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --trace-children=no'
   variant clang-sanitized clang "-Db_sanitize=address,undefined -Db_lundef=false -Dtar_codec=builtin" \
     --suite unit --suite fuzz --suite integration --timeout-multiplier 8
