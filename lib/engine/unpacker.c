@@ -54,6 +54,7 @@ struct ims_unpacker {
   const imgstore_descriptor *layer;
   int32_t format;
   ims_transfer *stream; /* source: a transfer */
+  ims_transfer *judge;  /* after a failure: the transfer whose digest decides what is to blame */
   ims_blob blob;        /* or a blob */
   bool has_blob;
   uint8_t *input; /* READ_PIECE bytes for the blob */
@@ -387,11 +388,43 @@ int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, im
   return IMGSTORE_OK;
 }
 
+/* The stages wake each other, so one that was stopped may be queued again by a run of another that had begun before.
+   Once all were seen at rest, whatever is queued does nothing and wakes nobody: the second round ends it. */
+static void stop_stages(ims_unpacker *u) {
+  atomic_store(&u->ending, true);
+  for (int round = 0; round < 2; round++) {
+    ims_task_stop(&u->inflate.task);
+    ims_task_stop(&u->applier.task);
+    ims_task_stop(&u->hasher.task);
+  }
+}
+
+static void close_source(ims_unpacker *u) {
+  if (u->stream)
+    ims_transfer_unfollow(u->stream);
+  u->stream = NULL;
+  if (u->has_blob)
+    ims_blob_close(&u->blob);
+  u->has_blob = false;
+}
+
+/* What broke while it streamed in may not be what the digest names: that is for the transfer to say, which goes on. */
+static bool await_judge(ims_unpacker *u, int32_t code) {
+  if (u->stream && code == IMGSTORE_EFORMAT) {
+    u->judge = u->stream;
+    stop_stages(u);
+    close_source(u);
+  }
+  return u->judge && !ims_transfer_is_finished(u->judge);
+}
+
 static int32_t check_stages(ims_unpacker *u) {
   stage *stages[] = {&u->inflate, &u->applier, &u->hasher};
   for (size_t i = 0; i < 3; i++) {
     if (!atomic_load(&stages[i]->failed))
       continue;
+    if (await_judge(u, stages[i]->err.code))
+      return IMGSTORE_EAGAIN;
     u->op->err = stages[i]->err;
     return ims_error_prefix(&u->op->err, "layer %s", u->layer->digest.text);
   }
@@ -406,15 +439,6 @@ static int32_t report(ims_unpacker *u, int64_t now) {
   u->reported = offset;
   return ims_operation_event(u->op, IMGSTORE_EVENT_UNPACKING, IMGSTORE_OBJECT_LAYER, u->layer->digest.text, NULL,
                              offset, u->layer->size);
-}
-
-static void close_source(ims_unpacker *u) {
-  if (u->stream)
-    ims_transfer_unfollow(u->stream);
-  u->stream = NULL;
-  if (u->has_blob)
-    ims_blob_close(&u->blob);
-  u->has_blob = false;
 }
 
 static int32_t check_diff_id(ims_unpacker *u, const ims_digest *expected) {
@@ -468,17 +492,6 @@ static void remove_all(ims_unpacker *u) {
   ims_tree_remove(u->op->core, u->root_fd, &ignored);
   if (u->made_directory)
     u->op->core->sys->unlinkat(AT_FDCWD, u->directory, AT_REMOVEDIR);
-}
-
-/* The stages wake each other, so one that was stopped may be queued again by a run of another that had begun before.
-   Once all were seen at rest, whatever is queued does nothing and wakes nobody: the second round ends it. */
-static void stop_stages(ims_unpacker *u) {
-  atomic_store(&u->ending, true);
-  for (int round = 0; round < 2; round++) {
-    ims_task_stop(&u->inflate.task);
-    ims_task_stop(&u->applier.task);
-    ims_task_stop(&u->hasher.task);
-  }
 }
 
 void ims_unpacker_free(ims_unpacker *u, bool keep) {
