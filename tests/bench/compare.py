@@ -13,7 +13,6 @@ import gzip
 import hashlib
 import json
 import os
-import resource
 import shutil
 import statistics
 import subprocess
@@ -29,24 +28,37 @@ LAYERS = 5
 MEDIA = "application/vnd.oci.image."
 
 
+# A process starts with the peak memory of the one that it was made from, so commands are started by a small one.
+STARTER = """
+import os, sys, time
+started = time.monotonic()
+child = os.fork()
+if not child:
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.execvp(sys.argv[1], sys.argv[1:])
+_, status, usage = os.wait4(child, 0)
+print(time.monotonic() - started, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 class Measure:
     """Wall and CPU seconds, and peak memory of the largest process, of one or several commands together."""
 
     def __init__(self, *commands):
-        self.wall = self.cpu = 0.0
-        self.peak = 0
+        self.wall = self.cpu = self.peak = 0.0
         for command in commands:
-            started = time.monotonic()
-            process = subprocess.Popen([str(c) for c in command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                                       stderr=subprocess.PIPE)
-            error = process.stderr.read()
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-            if process.returncode:
-                raise SystemExit(f"{command}: exit {process.returncode}\n{error.decode()}")
-            self.wall += time.monotonic() - started
-            self.cpu += usage.ru_utime + usage.ru_stime
-            self.peak = max(self.peak, usage.ru_maxrss)
+            words = [str(c) for c in command]
+            done = subprocess.run([sys.executable, "-I", "-S", "-c", STARTER, *words], capture_output=True, text=True,
+                                  check=False)
+            if done.returncode:
+                raise SystemExit(f"{' '.join(words)}: exit {done.returncode}\n{done.stderr}")
+            wall, cpu, peak = map(float, done.stdout.split())
+            self.wall += wall
+            self.cpu += cpu
+            self.peak = max(self.peak, peak)
 
 
 def share_of_usr(megabytes):
@@ -159,7 +171,6 @@ def main():
     parser.add_argument("--megabytes", type=int, default=600, help="uncompressed size of the image that is made")
     options = parser.parse_args()
     imgstore = os.environ.get("IMGSTORE", "imgstore")
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     directory = tempfile.mkdtemp(prefix="imgstore-bench-", dir=options.directory)
     registry = None
     try:
