@@ -44,7 +44,7 @@ def scan(root, **what):
         if not stat.S_ISDIR(st.st_mode) and st.st_nlink > 1:
             groups.setdefault((st.st_dev, st.st_ino), []).append(below)
         found[below] = seen
-        if stat.S_ISDIR(st.st_mode):
+        if stat.S_ISDIR(st.st_mode) and os.access(path, os.R_OK | os.X_OK):
             todo += [os.path.join(below, name) for name in os.listdir(path)]
     for paths in groups.values():
         for path in paths:
