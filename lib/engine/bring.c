@@ -57,6 +57,15 @@ static bool is_awaited(bring *b, const ims_transfer *t) {
          ims_transfer_can_follow(t);
 }
 
+/* True when the unpacker says that it is complete: a layer of the image that is unpacked. */
+static bool is_unpacked_layer(bring *b, const ims_transfer *t) {
+  const bring_node *chosen = b->unpacker ? bring_chosen(b, b->roots[0].top) : NULL;
+  for (size_t i = 0; chosen && i < chosen->manifest->count; i++)
+    if (ims_digest_equal(&chosen->manifest->entries[i].digest, &t->digest))
+      return true;
+  return false;
+}
+
 static int32_t advance_transfer(bring *b, ims_transfer *t, int64_t now) {
   bool was_announced = t->announced_end;
   if (ims_transfer_is_ready(t)) {
@@ -64,10 +73,8 @@ static int32_t advance_transfer(bring *b, ims_transfer *t, int64_t now) {
     return rc ? rc : IMGSTORE_EAGAIN;
   }
   int32_t rc = ims_transfer_advance(t, now);
-  if (rc || was_announced || b->unpacker)
+  if (rc || was_announced || atomic_load(&t->phase) == IMS_TRANSFER_EXISTS || is_unpacked_layer(b, t))
     return rc;
-  if (atomic_load(&t->phase) == IMS_TRANSFER_EXISTS)
-    return IMGSTORE_OK;
   return ims_operation_event(&b->op, IMGSTORE_EVENT_COMPLETE, t->object, t->digest.text, NULL, t->size, t->size);
 }
 
@@ -358,8 +365,8 @@ static int32_t add_loaded(load_roots *l, const char *name, const ims_target *tar
   descriptor.size = target->size;
   descriptor.media_type = target->media_type;
   if (target->malformed)
-    return ims_fail(&b->op.err, IMGSTORE_EFORMAT, "%s: the descriptor of \"%s\" has no valid size or media type", l->path,
-                    name);
+    return ims_fail(&b->op.err, IMGSTORE_EFORMAT, "%s: the descriptor of \"%s\" has no valid size or media type",
+                    l->path, name);
   ims_buf_init(&text, &b->op.core->alloc, 4096);
   int32_t rc = l->options->rename ? ims_buf_puts(&text, l->options->rename) : load_name(l, name, &text);
   if (rc)

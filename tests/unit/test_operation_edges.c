@@ -461,6 +461,27 @@ static void test_nothing_after_the_stop(void **state) {
   }
 }
 
+static int32_t count_complete(void *user_data, const imgstore_event *event) {
+  *(int *)user_data += event->type == IMGSTORE_EVENT_COMPLETE;
+  return 0;
+}
+
+/* Each of the layers and both configs, whether all of it is unpacked or only kept. */
+static void test_everything_is_complete_once(void **state) {
+  for (size_t i = 0; i < 6; i++) {
+    world w;
+    int complete = 0;
+    open_world(&w, worker_counts[i / 2]);
+    w.options.flags = IMGSTORE_PULL_ALL_PLATFORMS;
+    w.options.unpack_to = i % 2 ? w.root : NULL;
+    w.options.progress = count_complete;
+    w.options.progress_data = &complete;
+    pull(&w, IMGSTORE_OK, NULL);
+    assert_int_equal(complete, FAKE_LAYERS + 2);
+    close_world(&w);
+  }
+}
+
 /* --- streams of damaged content
  * ------------------------------------------------------------------------------------------ */
 
@@ -527,6 +548,7 @@ int main(void) {
       cmocka_unit_test(test_storage_answers),
       cmocka_unit_test(test_step_from_a_callback_is_refused),
       cmocka_unit_test(test_nothing_after_the_stop),
+      cmocka_unit_test(test_everything_is_complete_once),
       cmocka_unit_test(test_damage_stays_an_error),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
