@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "fake_registry.h"
 #include "storage_spy.h"
@@ -461,6 +463,40 @@ static void test_nothing_after_the_stop(void **state) {
   }
 }
 
+/* A child has neither the workers nor the connections: it may free what it inherited, and use nothing of it. */
+static void child_of_fork(world *w, imgstore_operation *op) {
+  imgstore_operation *another = NULL;
+  bool good = imgstore_operation_step(op, 0, NULL) == IMGSTORE_EINVALID &&
+              imgstore_pull_start(w->store, w->registry, FAKE_NAME, NULL, &another, NULL) == IMGSTORE_EINVALID;
+  imgstore_operation_free(op);
+  imgstore_store_close(w->store);
+  imgstore_registry_free(w->registry);
+  imgstore_context_free(w->context);
+  _exit(good && !another ? 0 : 1);
+}
+
+static void test_fork(void **state) {
+  world w;
+  imgstore_operation *op;
+  int status;
+  open_world(&w, 2);
+  w.options.unpack_to = w.root;
+  w.fake.piece = 20000;
+  assert_int_equal(imgstore_pull_start(w.store, w.registry, FAKE_NAME, &w.options, &op, NULL), IMGSTORE_OK);
+  for (int i = 0; i < 10; i++)
+    imgstore_operation_step(op, 1, NULL);
+  pid_t child = fork();
+  if (!child)
+    child_of_fork(&w, op);
+  assert_int_equal(waitpid(child, &status, 0), child);
+  assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  assert_int_equal(imgstore_operation_wait(op, &w.error), IMGSTORE_OK); /* the parent goes on */
+  imgstore_operation_free(op);
+  assert_true(fixture_exists(w.root, "srv/top"));
+  check_store(w.store);
+  close_world(&w);
+}
+
 static int32_t count_complete(void *user_data, const imgstore_event *event) {
   *(int *)user_data += event->type == IMGSTORE_EVENT_COMPLETE;
   return 0;
@@ -548,6 +584,7 @@ int main(void) {
       cmocka_unit_test(test_storage_answers),
       cmocka_unit_test(test_step_from_a_callback_is_refused),
       cmocka_unit_test(test_nothing_after_the_stop),
+      cmocka_unit_test(test_fork),
       cmocka_unit_test(test_everything_is_complete_once),
       cmocka_unit_test(test_damage_stays_an_error),
   };
