@@ -71,18 +71,6 @@ int32_t ims_report_add(imgstore_report *report, int32_t kind, const char *name, 
   return IMGSTORE_OK;
 }
 
-int32_t ims_report_append(imgstore_report *report, imgstore_report *from) {
-  for (size_t i = 0; i < from->count; i++) {
-    int32_t rc = grow(report);
-    if (rc)
-      return rc;
-    report->lines[report->count++] = from->lines[i];
-    from->lines[i].name = NULL;
-  }
-  from->count = 0;
-  return IMGSTORE_OK;
-}
-
 static const line *line_at(const imgstore_report *report, size_t i) {
   return report && i < report->count ? &report->lines[i] : NULL;
 }

@@ -12,7 +12,5 @@ imgstore_report *ims_report_new(const ims_alloc *alloc);
 /** Adds a line; texts are copied, NULL is "". IMGSTORE_OK, IMGSTORE_ENOMEM or IMGSTORE_ELIMIT (a million lines). */
 int32_t ims_report_add(imgstore_report *report, int32_t kind, const char *name, const char *digest, const char *detail,
                        uint64_t size, uint64_t shared);
-/** Moves all lines of from to the end of report. */
-int32_t ims_report_append(imgstore_report *report, imgstore_report *from);
 
 #endif

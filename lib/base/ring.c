@@ -29,10 +29,6 @@ void ims_ring_attach(ims_ring *ring, int reader) {
   atomic_store(&ring->consumed[reader], atomic_load(&ring->written));
 }
 
-void ims_ring_attach_at(ims_ring *ring, int reader, int other) {
-  atomic_store(&ring->consumed[reader], atomic_load(&ring->consumed[other]));
-}
-
 void ims_ring_detach(ims_ring *ring, int reader) {
   atomic_store(&ring->consumed[reader], DETACHED);
 }

@@ -30,8 +30,6 @@ void ims_ring_free(ims_ring *ring);
 
 /** Attaches a reader at the writer's position. Only while the writer is not writing. */
 void ims_ring_attach(ims_ring *ring, int reader);
-/** Attaches a reader where reader other stands. Only from other's thread. */
-void ims_ring_attach_at(ims_ring *ring, int reader, int other);
 /** The reader wants no more: it holds nothing back. */
 void ims_ring_detach(ims_ring *ring, int reader);
 bool ims_ring_is_attached(const ims_ring *ring, int reader);

@@ -160,13 +160,3 @@ const char *ims_format_name(int32_t format) {
   }
 }
 
-const char *ims_decoder_features(void) {
-  return "zlib"
-#if IMS_HAVE_ISAL
-         " isal"
-#endif
-#if IMS_HAVE_ZSTD
-         " zstd"
-#endif
-      ;
-}

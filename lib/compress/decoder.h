@@ -39,7 +39,5 @@ int32_t ims_decoder_finish(ims_decoder *decoder, ims_error *err);
 int32_t ims_format_sniff(const uint8_t *data, size_t size);
 /** "gzip", "zstd", "none". */
 const char *ims_format_name(int32_t format);
-/** Space-separated engines that are built in, such as "zlib isal zstd". */
-const char *ims_decoder_features(void);
 
 #endif

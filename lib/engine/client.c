@@ -296,25 +296,6 @@ int32_t ims_fetch_manifest(ims_client *client, const char *repository, const cha
   return launch(f, set_path(f, repository, "manifests", reference, err), fetch, err);
 }
 
-int32_t ims_fetch_blob_document(ims_client *client, const char *repository, const ims_digest *digest, uint64_t size,
-                                ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err) {
-  char what[600];
-  if (fetch)
-    *fetch = NULL;
-  int32_t rc = ims_repository_check(repository, strlen(repository), err);
-  if (rc)
-    return rc;
-  name_object(client, repository, digest->text, what, sizeof what);
-  ims_fetch *f = ims_fetch_new(client, IMS_FETCH_DOCUMENT, what, digest->text, err);
-  if (!f)
-    return IMGSTORE_ENOMEM;
-  f->by_digest = f->exact = true;
-  f->size = size;
-  f->document_done = done;
-  f->document_data = data;
-  return launch(f, set_path(f, repository, "blobs", digest->text, err), fetch, err);
-}
-
 int32_t ims_fetch_path(ims_client *client, const char *repository, const char *path, const char *what,
                        uint64_t max_size, ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err) {
   const ims_alloc *a = &client->registry->core->alloc;

@@ -61,9 +61,6 @@ typedef void (*ims_document_fn)(void *data, int32_t code, const ims_document *do
 /** HEAD or GET of /v2/<repository>/manifests/<reference>; reference: tag or digest text. */
 int32_t ims_fetch_manifest(ims_client *client, const char *repository, const char *reference, bool head,
                            uint64_t max_size, ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
-/** A small blob (an image config) as a document; its size is checked, its digest is the caller's to check. */
-int32_t ims_fetch_blob_document(ims_client *client, const char *repository, const ims_digest *digest, uint64_t size,
-                                ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
 
 /* --- blobs: streamed
  * --------------------------------------------------------------------------------------------------- */

@@ -49,8 +49,6 @@ typedef struct ims_blob {
 int32_t ims_blob_open(ims_blob *blob, imgstore_store *store, const ims_digest *digest, ims_error *err);
 int32_t ims_blob_read(ims_blob *blob, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err);
 void ims_blob_close(ims_blob *blob);
-/** A descriptor of the blob's file, owned by blob; -1 when the storage has none. */
-int ims_blob_fd(ims_blob *blob);
 /**
  * Is the blob there, of this size (UINT64_MAX: any), and verified? One that is not known to be verified is hashed now,
  * and quarantined when it is wrong. *present: the answer.

@@ -34,12 +34,6 @@ int32_t ims_blob_read(ims_blob *blob, uint64_t offset, void *buffer, size_t size
   return ims_store_fail(rc, "cannot read blob", blob->digest.text, err);
 }
 
-int ims_blob_fd(ims_blob *blob) {
-  imgstore_storage *s = &blob->store->storage;
-  int32_t fd = -1;
-  return s->blob_fd && s->blob_fd(s->user_data, blob->blob, &fd) == IMGSTORE_OK ? fd : -1;
-}
-
 void ims_blob_close(ims_blob *blob) {
   if (!blob->store)
     return;

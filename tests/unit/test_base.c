@@ -152,18 +152,17 @@ static void test_tasks_on_pool(void **state) {
 }
 
 static void test_report(void **state) {
-  imgstore_report *a = ims_report_new(&ims_alloc_default), *b = ims_report_new(&ims_alloc_default);
+  imgstore_report *report = ims_report_new(&ims_alloc_default);
   for (int i = 0; i < 40; i++)
-    assert_int_equal(ims_report_add(a, IMGSTORE_REPORT_TAG, "n", NULL, "why", 5, 2), IMGSTORE_OK);
-  assert_int_equal(ims_report_append(b, a), IMGSTORE_OK);
-  assert_int_equal(imgstore_report_count(a), 0);
-  assert_int_equal(imgstore_report_count(b), 40);
-  assert_string_equal(imgstore_report_detail(b, 39), "why");
-  assert_string_equal(imgstore_report_digest(b, 39), "");
-  assert_int_equal(imgstore_report_size(b, 0), 5);
-  assert_int_equal(imgstore_report_kind(b, 40), 0);
-  imgstore_report_free(a);
-  imgstore_report_free(b);
+    assert_int_equal(ims_report_add(report, IMGSTORE_REPORT_TAG, "n", NULL, "why", 5, 2), IMGSTORE_OK);
+  assert_int_equal(imgstore_report_count(report), 40);
+  assert_string_equal(imgstore_report_name(report, 39), "n");
+  assert_string_equal(imgstore_report_detail(report, 39), "why");
+  assert_string_equal(imgstore_report_digest(report, 39), "");
+  assert_int_equal(imgstore_report_size(report, 0), 5);
+  assert_int_equal(imgstore_report_shared(report, 0), 2);
+  assert_int_equal(imgstore_report_kind(report, 40), 0);
+  imgstore_report_free(report);
   imgstore_report_free(NULL);
 }
 
