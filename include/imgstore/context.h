@@ -49,7 +49,7 @@ typedef struct imgstore_context_options {
   uint64_t max_layers;         /**< layers of one image; default 1024 */
   uint64_t max_index_depth;    /**< indexes inside indexes; default 8 */
   uint64_t max_layer_output;   /**< uncompressed bytes of one layer; default 1 TiB */
-  uint64_t max_layer_ratio;    /**< uncompressed per compressed byte, after the first 16 MiB; default 1100 */
+  uint64_t max_layer_ratio;    /**< uncompressed per compressed byte, after the first 64 MiB; default 500 */
   uint64_t max_layer_entries;  /**< entries of one layer; default 16 Mi */
   uint64_t max_path_depth;     /**< components of one path in a layer; default 512 */
   uint64_t max_zstd_window;    /**< zstd window in bytes; default 2^27 */

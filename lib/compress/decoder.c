@@ -8,8 +8,8 @@
 
 #include "compress/engine.h"
 
-/* Below this much output the ratio says nothing: small layers of zeros are common and harmless. */
-enum { RATIO_FREE_OUTPUT = 16 << 20 };
+/* Below this much output the ratio says nothing: files of zeros are common and harmless. */
+enum { RATIO_FREE_OUTPUT = 64 << 20 };
 
 struct ims_decoder {
   const ims_alloc *alloc;

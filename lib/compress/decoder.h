@@ -13,7 +13,7 @@ enum { IMS_ENGINE_BEST = 0, IMS_ENGINE_ZLIB = 1, IMS_ENGINE_ISAL = 2 };
 
 typedef struct ims_decoder_limits {
   uint64_t max_output; /**< bytes */
-  uint64_t max_ratio;  /**< output bytes per input byte, checked after 16 MiB of output */
+  uint64_t max_ratio;  /**< output bytes per input byte, checked after 64 MiB of output */
   uint64_t max_window; /**< zstd window, bytes */
 } ims_decoder_limits;
 

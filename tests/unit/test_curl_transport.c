@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -183,6 +184,7 @@ static void test_upload(void **state) {
     prepare(&c, PLAIN, "stale"); /* the connection is dead when the next request wants it */
     run(&c);
     end(&c);
+    nanosleep(&(struct timespec){0, 100000000}, NULL); /* the server's close has arrived */
     prepare(&c, PLAIN, "echo");
     c.exchange.method = methods[i / 2];
     c.upload = data;

@@ -351,12 +351,12 @@ static void expect_failure(int32_t format, const stream *in, const ims_decoder_l
 static void test_limits(void **state) {
   static uint8_t zeros[1 << 20];
   stream *s = empty_input();
-  for (int i = 0; i < 32; i++)
+  for (int i = 0; i < 128; i++)
     add_gzip(s, zeros, sizeof zeros, 9, Z_DEFAULT_STRATEGY, NULL);
-  const uint64_t all = (uint64_t)32 << 20;
+  const uint64_t all = (uint64_t)128 << 20;
   expect_failure(IMS_FORMAT_GZIP, s, &(ims_decoder_limits){all, 1100, 0}, IMGSTORE_OK, "");
   expect_failure(IMS_FORMAT_GZIP, s, &(ims_decoder_limits){all - 1, 1100, 0}, IMGSTORE_ELIMIT,
-                 "gzip: more than 33554431 bytes of output");
+                 "gzip: more than 134217727 bytes of output");
   expect_failure(IMS_FORMAT_GZIP, s, &(ims_decoder_limits){0, 1100, 0}, IMGSTORE_ELIMIT,
                  "gzip: more than 0 bytes of output");
   ims_decoder *d;
@@ -371,7 +371,7 @@ static void test_limits(void **state) {
     total += made;
   }
   assert_int_equal(rc, IMGSTORE_ELIMIT);
-  assert_in_range(total, (16 << 20) - 65536, (16 << 20) + 65536); /* no later than this */
+  assert_in_range(total, (64 << 20) - 65536, (64 << 20) + 65536); /* no later than this */
   ims_decoder_free(d);
   s->size = 1000;
   expect_failure(IMS_FORMAT_NONE, s, &(ims_decoder_limits){1000, 1, 0}, IMGSTORE_OK, "");
