@@ -116,7 +116,8 @@ if [ "$quick" = 0 ]; then
     --wrapper 'valgrind -q --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite --trace-children=no'
   variant clang-sanitized clang "-Db_sanitize=address,undefined -Db_lundef=false -Dtar_codec=builtin" \
     --suite unit --suite fuzz --suite integration --timeout-multiplier 8
-  variant clang-threads clang "-Db_sanitize=thread -Db_lundef=false" --suite unit --suite threads --timeout-multiplier 8
+  variant clang-threads clang "-Db_sanitize=thread -Db_lundef=false" \
+    base pool operation operation_edges --timeout-multiplier 8
   variant minimal gcc "-Disal=disabled -Dzstd=disabled -Dtar_codec=builtin -Dsha_kernels=off --buildtype=release" \
     --suite unit --timeout-multiplier 4
 fi
