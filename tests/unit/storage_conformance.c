@@ -368,7 +368,7 @@ static void leases_are_listed_while_open(run *r) {
 }
 
 static void locks_are_shared_or_exclusive(run *r) {
-  void *a, *b;
+  void *a = NULL, *b = NULL;
   CHECK(r, r->s.lock(r->s.user_data, 0, &a) == 0 && r->s.lock(r->s.user_data, 0, &b) == 0);
   r->s.unlock(r->s.user_data, b);
   r->s.unlock(r->s.user_data, a);

@@ -81,7 +81,7 @@ void fixture_record(ims_buf *records, const char *key, const void *value, size_t
   need(ims_buf_putc(records, '\n') == IMGSTORE_OK);
 }
 
-void fixture_pax(tar_fixture *f, char typeflag, ...) {
+void fixture_pax(tar_fixture *f, int typeflag, ...) {
   ims_buf records;
   va_list args;
   ims_buf_init(&records, &ims_alloc_default, (size_t)1 << 24);
@@ -91,7 +91,7 @@ void fixture_pax(tar_fixture *f, char typeflag, ...) {
     fixture_record(&records, key, value, strlen(value));
   }
   va_end(args);
-  fixture_file(f, typeflag, "PaxHeaders/x", ims_buf_text(&records), records.size);
+  fixture_file(f, (char)typeflag, "PaxHeaders/x", ims_buf_text(&records), records.size);
   ims_buf_free(&records);
 }
 

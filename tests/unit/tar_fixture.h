@@ -30,7 +30,7 @@ void fixture_content(tar_fixture *f, const void *bytes, size_t size);
 /* A header and its content. */
 void fixture_file(tar_fixture *f, char typeflag, const char *name, const void *bytes, size_t size);
 /* A PAX header ('x' or 'g') with one record per key, value pair; ends with NULL. */
-void fixture_pax(tar_fixture *f, char typeflag, ...);
+void fixture_pax(tar_fixture *f, int typeflag, ...);
 /* One record with a value of any bytes. */
 void fixture_record(ims_buf *records, const char *key, const void *value, size_t size);
 /* Two zero blocks. */

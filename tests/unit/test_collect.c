@@ -289,7 +289,7 @@ static const char *blob_name(const ims_digest *digest) {
 static void flip(const scratch *s, const ims_digest *digest) {
   struct stat st;
   int fd = open(fixture_path(s->path, blob_name(digest)), O_RDWR);
-  char c;
+  char c = 0;
   assert_true(fd >= 0 && fstat(fd, &st) == 0 && pread(fd, &c, 1, 2) == 1);
   c ^= 1;
   assert_int_equal(pwrite(fd, &c, 1, 2), 1);

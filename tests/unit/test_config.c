@@ -195,7 +195,7 @@ static int32_t inspect_with(const ims_alloc *a, const char *config, const char *
 }
 
 static const char *const names[] = {"docker.io/library/alpine:3.20", "docker.io/library/alpine:3",
-                                    "h.io/library/alpine:3.20",      "docker.io/library/b@" DIFF1,
+                                    "h.io/library/alpine:3.20",      ("docker.io/library/b@" DIFF1),
                                     "docker.io/library/alpine:3",    "not a name"};
 
 static void assert_has(const char *text, const char *part) {
