@@ -472,7 +472,9 @@ static void child_of_fork(world *w, imgstore_operation *op) {
   imgstore_store_close(w->store);
   imgstore_registry_free(w->registry);
   imgstore_context_free(w->context);
-  _exit(good && !another ? 0 : 1);
+  /* another program ends the child: what belongs to the parent's tasks and tests is no leak of the child's */
+  execlp(good && !another ? "true" : "false", "true", (char *)NULL);
+  _exit(2);
 }
 
 static void test_fork(void **state) {
