@@ -200,6 +200,7 @@ ims_fetch *ims_fetch_new(ims_client *client, int kind, const char *what, const c
   f->client = client;
   f->kind = kind;
   f->state = IMS_FETCH_READY;
+  f->actions = "pull";
   f->no_mirrors = client->mirrors_off;
   f->exchange.alloc = a;
   f->what = ims_strdup(a, what);
@@ -228,6 +229,10 @@ void ims_fetch_destroy(ims_fetch *f) {
   ims_free(a, f->object);
   ims_free(a, f->repository);
   ims_free(a, f->path);
+  ims_free(a, f->target);
+  ims_free(a, f->more_scopes);
+  for (size_t i = 0; i < f->extra_count; i++)
+    ims_free(a, f->extra[i].value);
   ims_free(a, f->scopes);
   ims_free_secret(a, f->authorization);
   if (f->kind == IMS_FETCH_TOKEN)
@@ -238,8 +243,7 @@ void ims_fetch_destroy(ims_fetch *f) {
   ims_free(a, f);
 }
 
-/* Ends the making of a fetch: on failure it is gone. */
-static int32_t launch(ims_fetch *f, int32_t rc, ims_fetch **fetch, ims_error *err) {
+int32_t ims_fetch_launch(ims_fetch *f, int32_t rc, ims_fetch **fetch, ims_error *err) {
   if (!rc)
     rc = ims_fetch_begin(f, err);
   if (rc) {
@@ -264,8 +268,8 @@ static int32_t set_path(ims_fetch *f, const char *repository, const char *folder
   return f->repository && f->path ? IMGSTORE_OK : ims_fail_nomem(err);
 }
 
-static void name_object(const ims_client *client, const char *repository, const char *reference, char *out,
-                        size_t capacity) {
+void ims_fetch_name(const ims_client *client, const char *repository, const char *reference, char *out,
+                    size_t capacity) {
   const char *colon = strchr(reference, ':');
   snprintf(out, capacity, "%s/%s%c%s", client->registry->own->host, repository, colon ? '@' : ':', reference);
 }
@@ -283,7 +287,7 @@ int32_t ims_fetch_manifest(ims_client *client, const char *repository, const cha
                    : ims_tag_check(reference, strlen(reference), err);
   if (rc)
     return rc;
-  name_object(client, repository, reference, what, sizeof what);
+  ims_fetch_name(client, repository, reference, what, sizeof what);
   ims_fetch *f = ims_fetch_new(client, IMS_FETCH_DOCUMENT, what, reference, err);
   if (!f)
     return IMGSTORE_ENOMEM;
@@ -293,7 +297,7 @@ int32_t ims_fetch_manifest(ims_client *client, const char *repository, const cha
   f->size = max_size;
   f->document_done = done;
   f->document_data = data;
-  return launch(f, set_path(f, repository, "manifests", reference, err), fetch, err);
+  return ims_fetch_launch(f, set_path(f, repository, "manifests", reference, err), fetch, err);
 }
 
 int32_t ims_fetch_path(ims_client *client, const char *repository, const char *path, const char *what,
@@ -310,7 +314,7 @@ int32_t ims_fetch_path(ims_client *client, const char *repository, const char *p
   f->size = max_size;
   f->document_done = done;
   f->document_data = data;
-  return launch(f, f->repository && f->path ? IMGSTORE_OK : ims_fail_nomem(err), fetch, err);
+  return ims_fetch_launch(f, f->repository && f->path ? IMGSTORE_OK : ims_fail_nomem(err), fetch, err);
 }
 
 static int32_t copy_urls(ims_fetch *f, const ims_blob_request *request, ims_error *err) {
@@ -335,7 +339,7 @@ int32_t ims_fetch_blob(ims_client *client, const ims_blob_request *request, cons
   int32_t rc = ims_repository_check(request->repository, strlen(request->repository), err);
   if (rc)
     return rc;
-  name_object(client, request->repository, request->digest.text, what, sizeof what);
+  ims_fetch_name(client, request->repository, request->digest.text, what, sizeof what);
   ims_fetch *f = ims_fetch_new(client, IMS_FETCH_BLOB, what, request->digest.text, err);
   if (!f)
     return IMGSTORE_ENOMEM;
@@ -346,7 +350,7 @@ int32_t ims_fetch_blob(ims_client *client, const ims_blob_request *request, cons
   rc = copy_urls(f, request, err);
   if (!rc)
     rc = set_path(f, request->repository, "blobs", request->digest.text, err);
-  return launch(f, rc, fetch, err);
+  return ims_fetch_launch(f, rc, fetch, err);
 }
 
 void ims_fetch_resume(ims_fetch *fetch) {

@@ -1,6 +1,7 @@
 /*
  * engine/client.h (L4) - joins the protocol state machines of registry/ with a transport: fetches of documents and
- * blobs through credentials, tokens, mirrors, redirects, retries, hold-backs, time limits and resume.
+ * blobs, and requests that change something, through credentials, tokens, mirrors, redirects, retries, hold-backs, time
+ * limits and resume.
  *
  * A client belongs to one operation and lives on its driving thread. Fetches report through callbacks that run inside
  * ims_client_perform (never inside the function that starts or resumes one).
@@ -15,6 +16,7 @@
 #include "base/error.h"
 #include "imgstore/registry.h"
 #include "oci/digest.h"
+#include "registry/call.h"
 
 typedef struct ims_client ims_client;
 typedef struct ims_fetch ims_fetch;
@@ -53,6 +55,8 @@ typedef struct ims_document {
   ims_digest digest;      /**< Docker-Content-Digest; algorithm 0 when absent or malformed. Advisory. */
   uint64_t length;        /**< Content-Length of a HEAD; UINT64_MAX when absent */
   const char *mirror;     /**< the mirror that answered, or NULL: the registry itself */
+  ims_reply reply;        /**< status and header fields, such as Location */
+  const ims_url *url;     /**< where the answer came from: what a Location in it is relative to */
 } ims_document;
 
 /** code IMGSTORE_OK: document is set; else err is. The fetch is freed by the client after this returns. */
@@ -61,6 +65,45 @@ typedef void (*ims_document_fn)(void *data, int32_t code, const ims_document *do
 /** HEAD or GET of /v2/<repository>/manifests/<reference>; reference: tag or digest text. */
 int32_t ims_fetch_manifest(ims_client *client, const char *repository, const char *reference, bool head,
                            uint64_t max_size, ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
+
+/* --- requests: any method, with a body or without
+ * ---------------------------------------------------------------------- */
+
+enum { IMS_REQUEST_HEADERS_MAX = 4 };
+
+typedef struct ims_request_header {
+  const char *name; /**< a constant; NULL ends the list */
+  const char *value;
+} ims_request_header;
+
+/** A request to the registry itself, never to a mirror. Zeroed but for what it needs; strings are copied, but for the
+ * constants. */
+typedef struct ims_request {
+  const char *method;     /**< a constant: "HEAD", "GET", "POST", "PUT", "PATCH", "DELETE" */
+  const char *repository; /**< checked */
+  const char *path;       /**< below the repository: "manifests/1", "blobs/uploads/" */
+  const char *url;        /**< instead of path, absolute: where a Location led; off the registry's origin it gets no
+                               credentials */
+  const char *object;     /**< tag, digest or words, for messages and events */
+  const char *accept;     /**< a constant, or NULL */
+  const char *actions;    /**< what a token has to allow on the repository: a constant, "pull,push"; NULL: "pull" */
+  const char *scopes;     /**< what else it has to allow, "repository:other:pull", or NULL */
+  ims_request_header headers[IMS_REQUEST_HEADERS_MAX]; /**< Content-Type, Content-Range */
+  uint64_t body_size;
+  /** Copies up to size bytes of the body from offset. A request that is sent again starts over; NULL: no body. */
+  size_t (*body)(void *data, uint64_t offset, void *buffer, size_t size);
+  void *body_data;
+  int32_t expects[IMS_CALL_EXPECTS_MAX]; /**< statuses that are an answer and no failure; none: 200 */
+  bool once;          /**< it must not be done twice: not tried again when it is unknown whether it was done */
+  uint64_t most_size; /**< of the answer's body; 0: 1 MiB */
+} ims_request;
+
+/** done gets the answer when its status is expected; reply and url of the document are valid during the call. */
+int32_t ims_request_start(ims_client *client, const ims_request *request, ims_document_fn done, void *data,
+                          ims_fetch **fetch, ims_error *err);
+/** DELETE of /v2/<repository>/<path>: 202, 200 or 204 is done. object: for messages. */
+int32_t ims_request_delete(ims_client *client, const char *repository, const char *path, const char *object,
+                           ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
 
 /* --- blobs: streamed
  * --------------------------------------------------------------------------------------------------- */

@@ -39,7 +39,7 @@ static int32_t find_credential(ims_fetch *f, ims_credential *credential, ims_err
   return rc;
 }
 
-/* What a pull of the repository needs, until the endpoint demands something else. */
+/* What the fetch or request needs, until the endpoint demands something else. */
 static int32_t default_scopes(ims_fetch *f, ims_error *err) {
   char *repository;
   if (f->scopes)
@@ -50,7 +50,9 @@ static int32_t default_scopes(ims_fetch *f, ims_error *err) {
   ims_buf scopes;
   ims_buf_init(&scopes, alloc_of(f), IMS_URL_MAX);
   if (*repository)
-    ims_buf_printf(&scopes, "repository:%s:pull", repository);
+    ims_buf_printf(&scopes, "repository:%s:%s", repository, f->actions);
+  if (f->more_scopes)
+    ims_buf_printf(&scopes, "%s%s", *repository ? " " : "", f->more_scopes);
   f->scopes = ims_buf_detach(&scopes, NULL);
   ims_buf_free(&scopes);
   ims_free(alloc_of(f), repository);
@@ -177,11 +179,16 @@ static int32_t authorize_bearer(ims_fetch *f, ims_challenge *challenge, ims_erro
   return f->waits_for ? IMGSTORE_EAGAIN : start_job(f, challenge, err);
 }
 
+/* A request that the registry sent to another origin: what is there knows nothing of our credentials. */
+static bool is_elsewhere(const ims_fetch *f) {
+  return f->target && !ims_url_same_origin(&f->call.at, &f->call.home);
+}
+
 int32_t ims_fetch_authorize(ims_fetch *f, ims_error *err) {
   ims_challenge challenge;
   ims_free_secret(alloc_of(f), f->authorization);
   f->authorization = NULL;
-  if (!f->endpoint || !ims_call_may_authorize(&f->call))
+  if (!f->endpoint || !ims_call_may_authorize(&f->call) || is_elsewhere(f))
     return IMGSTORE_OK;
   if (f->token)
     return f->token->posting ? IMGSTORE_OK : set_basic(f, &f->token->credential, err);
@@ -212,7 +219,7 @@ bool ims_fetch_challenged(ims_fetch *f) {
   ims_error why = IMS_ERROR_INIT;
   const char *value;
   bool basic = f->authorization && strncmp(f->authorization, "Basic ", 6) == 0;
-  if (f->token || !f->endpoint || f->refreshed || (f->demanded && !f->authorization))
+  if (f->token || !f->endpoint || is_elsewhere(f) || f->refreshed || (f->demanded && !f->authorization))
     return false;
   for (size_t i = 0; i < IMS_CHALLENGE_MAX && (value = reply.field(reply.source, "WWW-Authenticate", i)); i++)
     if (ims_challenges_add(&list, alloc_of(f), value, &why) != IMGSTORE_OK)

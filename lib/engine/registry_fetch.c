@@ -42,13 +42,27 @@ void ims_fetch_close(ims_fetch *f) {
 
 static int32_t endpoint_url(ims_fetch *f, const ims_endpoint *e, ims_url *url, ims_error *err) {
   imgstore_registry *r = f->client->registry;
-  if (f->own_only)
-    return ims_registry_url(r, e, f->path, url, err);
+  if (f->own_only || f->target)
+    return ims_registry_url(r, e, f->target ? "/v2/" : f->path, url, err);
   ims_buf path;
   ims_buf_init(&path, &r->core->alloc, IMS_URL_MAX);
   ims_buf_printf(&path, "/v2/%s%s/%s", e->prefix, f->repository, f->path);
   int32_t rc = path.failed ? ims_fail_nomem(err) : ims_registry_url(r, e, ims_buf_text(&path), url, err);
   ims_buf_free(&path);
+  return rc;
+}
+
+/* A request that goes where an answer of the registry led. */
+static int32_t aim_at_target(ims_fetch *f, const ims_url *home, ims_error *err) {
+  const ims_alloc *a = &f->client->registry->core->alloc;
+  ims_url url;
+  int32_t rc = ims_url_parse(&url, a, f->target, f->what, err);
+  if (rc)
+    return rc;
+  rc = ims_url_permit(home, home, &url, f->what, err);
+  if (!rc)
+    rc = ims_call_aim(&f->call, home, &url, err);
+  ims_url_free(a, &url);
   return rc;
 }
 
@@ -61,7 +75,7 @@ static int32_t aim_at_endpoint(ims_fetch *f, ims_endpoint *e, ims_error *err) {
     return rc;
   f->endpoint = e;
   f->call.limits.retries = e->is_mirror && retries > MIRROR_RETRIES ? MIRROR_RETRIES : retries;
-  rc = ims_call_aim(&f->call, &url, &url, err);
+  rc = f->target ? aim_at_target(f, &url, err) : ims_call_aim(&f->call, &url, &url, err);
   ims_url_free(a, &url);
   return rc;
 }
@@ -235,7 +249,7 @@ static void refused(ims_fetch *f) {
   ims_call_answer(&f->call, &reply, ims_buf_text(&f->body), f->body.size, &secrets, ims_wall_ns() / 1000000000,
                   &verdict, &f->err);
   int32_t status = reply.status;
-  if (f->head && verdict.next == IMS_NEXT_FAIL && (status == 403 || status == 405 || status == 501)) {
+  if (f->head && !f->method && verdict.next == IMS_NEXT_FAIL && (status == 403 || status == 405 || status == 501)) {
     f->head = false; /* some registries refuse to be asked that way */
     verdict.next = IMS_NEXT_SEND;
   }
@@ -258,11 +272,16 @@ static void got_web_page(ims_fetch *f) {
   ims_fetch_failed(f);
 }
 
+/* Of a request only a 200 can be that; other statuses are not what a stranger would answer. */
+static bool is_strange(const ims_fetch *f, const char *type) {
+  return is_web_page(type) && (!f->method || (f->exchange.status == 200 && (f->head || f->body.size)));
+}
+
 static void arrived(ims_fetch *f) {
   const ims_alloc *a = &f->client->registry->core->alloc;
   ims_reply reply = ims_fetch_reply(f);
   char *type = NULL;
-  ims_document d = {NULL, 0, "", {0, ""}, UINT64_MAX, NULL};
+  ims_document d = {NULL, 0, "", {0, ""}, UINT64_MAX, NULL, reply, &f->call.at};
   if (f->kind == IMS_FETCH_TOKEN) {
     ims_token_arrived(f);
     return;
@@ -271,11 +290,12 @@ static void arrived(ims_fetch *f) {
     finish(f, NULL);
     return;
   }
-  if (f->head && (is_web_page(type) || !ims_reply_length(&reply, &d.length))) {
+  bool sized = ims_reply_length(&reply, &d.length), strange = is_strange(f, type);
+  if (f->head && !f->method && (strange || !sized)) {
     f->head = false;
     f->state = IMS_FETCH_READY;
     ims_fetch_close(f);
-  } else if (is_web_page(type)) {
+  } else if (strange) {
     got_web_page(f);
   } else {
     ims_reply_digest(&reply, &d.digest);
@@ -387,18 +407,22 @@ static void judge(ims_fetch *f) {
 /* --- time
  * -------------------------------------------------------------------------------------------------------------- */
 
+static bool is_uploading(const ims_fetch *f) {
+  return !f->exchange.status && f->sent < f->exchange.upload_size;
+}
+
 static void watch(ims_fetch *f) {
   const imgstore_registry_options *o = &f->client->registry->options;
   int64_t now = f->client->now_ms;
   char why[100];
-  if (!f->exchange.status) {
+  if (!f->exchange.status && !is_uploading(f)) {
     if (now - f->started_ms < o->first_byte_timeout)
       return;
     snprintf(why, sizeof why, "no answer within %" PRIu32 " ms", o->first_byte_timeout);
     broken(f, IMGSTORE_ETIMEOUT, why, true);
     return;
   }
-  if (!f->answered || f->paused) {
+  if (f->exchange.status && (!f->answered || f->paused)) {
     f->answered = true;
     f->window_ms = now;
     f->window_bytes = 0;
@@ -486,7 +510,7 @@ int64_t ims_fetch_due(const ims_fetch *f) {
     return INT64_MAX;
   if (f->exchange.finished || f->stop || f->resume)
     return 0;
-  if (!f->exchange.status)
+  if (!f->exchange.status && !is_uploading(f))
     return f->started_ms + o->first_byte_timeout;
   return f->paused ? INT64_MAX : f->window_ms + o->stall_window;
 }

@@ -43,7 +43,16 @@ struct ims_fetch {
   char *object;     /**< digest or name, for events */
   char *repository; /**< "" : none */
   char *path;       /**< after the repository, "manifests/latest", or an absolute path when own_only */
+  char *target;     /**< of a request: the whole URL instead, or NULL */
   const char *accept;
+  const char *method;  /**< of a request; NULL: a fetch, GET or HEAD */
+  const char *actions; /**< what a token has to allow on the repository */
+  char *more_scopes;   /**< and what else, or NULL */
+  ims_header extra[IMS_REQUEST_HEADERS_MAX];
+  size_t extra_count;
+  uint64_t upload_size;
+  size_t (*upload_read)(void *data, uint64_t offset, void *buffer, size_t size); /**< NULL: no body */
+  void *upload_data;
   bool head, by_digest, own_only, no_mirrors, exact;
   uint64_t size; /**< of a blob; of a document the most it may have */
   char **urls;
@@ -67,10 +76,11 @@ struct ims_fetch {
   imgstore_exchange exchange;
   void *handle;
   bool open, answered; /**< answered: the status was seen by the loop */
-  ims_header headers[8];
+  ims_header headers[4 + IMS_REQUEST_HEADERS_MAX];
   char range[64];
   int64_t wake_ms, started_ms, window_ms;
   uint64_t window_bytes;
+  uint64_t sent; /**< bytes of the request's body that the transport has */
   bool headed, content, stop, overlong, paused, resume;
   uint64_t position, skip; /**< of a blob: bytes the sink has; bytes to throw away */
   ims_buf body;            /**< a document, or a refusal */
@@ -87,7 +97,7 @@ struct ims_client {
   uint32_t blobs;                /**< live ones */
   int64_t now_ms, deadline_ms;   /**< deadline 0: none, -1: starts with the first perform */
   uint64_t seed;
-  int depth;    /**< of perform and of callbacks on the stack */
+  int depth;        /**< of perform and of callbacks on the stack */
   bool mirrors_off; /**< one of them sent wrong content */
   bool started;     /**< exchanges that the transport did not yet see in perform */
   char last_warning[256];
@@ -100,6 +110,11 @@ ims_fetch *ims_fetch_new(ims_client *client, int kind, const char *what, const c
 /** Puts it in a list: it will be driven. */
 void ims_fetch_enlist(ims_fetch *fetch);
 void ims_fetch_destroy(ims_fetch *fetch);
+/** Ends the making of a fetch that failed with rc or is complete: on failure it is gone, else it will be driven. */
+int32_t ims_fetch_launch(ims_fetch *fetch, int32_t rc, ims_fetch **out, ims_error *err);
+/** "docker.io/library/alpine:3.20" */
+void ims_fetch_name(const ims_client *client, const char *repository, const char *reference, char *out,
+                    size_t capacity);
 /** A document of the registry itself; path is absolute ("/v2/"). scopes may be "" (none) or NULL (of repository). */
 int32_t ims_fetch_path(ims_client *client, const char *repository, const char *path, const char *what,
                        uint64_t max_size, ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);

@@ -98,6 +98,18 @@ static size_t read_form(void *data, uint64_t offset, void *buffer, size_t size) 
   return size;
 }
 
+/* The wait for an answer begins when the last of the body is on its way. */
+static size_t read_upload(void *data, uint64_t offset, void *buffer, size_t size) {
+  ims_fetch *f = data;
+  size_t got = f->upload_read(f->upload_data, offset, buffer, size);
+  if (got > size)
+    return got; /* refused above */
+  f->sent = offset + got;
+  f->window_bytes += got;
+  f->started_ms = f->client->now_ms;
+  return got;
+}
+
 static void set_headers(ims_fetch *f) {
   if (f->accept)
     add_header(f, "Accept", f->accept);
@@ -108,6 +120,8 @@ static void set_headers(ims_fetch *f) {
     add_header(f, "Range", f->range);
   if (f->token && f->token->posting)
     add_header(f, "Content-Type", "application/x-www-form-urlencoded");
+  for (size_t i = 0; i < f->extra_count; i++)
+    add_header(f, f->extra[i].name, f->extra[i].value);
 }
 
 static void set_settings(ims_fetch *f) {
@@ -132,7 +146,7 @@ static void reset(ims_fetch *f) {
   memset(&f->exchange, 0, sizeof f->exchange);
   f->exchange.alloc = a;
   f->headed = f->content = f->stop = f->overlong = f->paused = f->resume = false;
-  f->skip = 0;
+  f->skip = f->sent = 0;
   ims_buf_clear(&f->body);
 }
 
@@ -142,7 +156,7 @@ int32_t ims_fetch_send(ims_fetch *f, ims_error *err) {
   imgstore_exchange *x = &f->exchange;
   reset(f);
   bool posting = f->token && f->token->posting;
-  x->method = posting ? "POST" : f->head ? "HEAD" : "GET";
+  x->method = posting ? "POST" : f->method ? f->method : f->head ? "HEAD" : "GET";
   x->url = f->call.at.text;
   x->headers = f->headers;
   x->data = f;
@@ -151,6 +165,9 @@ int32_t ims_fetch_send(ims_fetch *f, ims_error *err) {
   if (posting) {
     x->upload_size = f->token->form.size;
     x->upload_read = read_form;
+  } else if (f->upload_read) {
+    x->upload_size = f->upload_size;
+    x->upload_read = read_upload;
   }
   set_headers(f);
   set_settings(f);

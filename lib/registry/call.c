@@ -79,9 +79,18 @@ static bool range_fits(const ims_call *call, const ims_reply *reply) {
          first == (call->asked ? call->asked_from : 0);
 }
 
+static bool is_success(const ims_call *call, int32_t status) {
+  if (!call->expects[0])
+    return status == 200 || status == 206;
+  for (size_t i = 0; i < IMS_CALL_EXPECTS_MAX && call->expects[i]; i++)
+    if (call->expects[i] == status)
+      return true;
+  return false;
+}
+
 int ims_call_head(ims_call *call, const ims_reply *reply) {
   call->skip = 0;
-  if (reply->status != 200 && reply->status != 206)
+  if (!is_success(call, reply->status))
     return IMS_HEAD_COLLECT;
   if (!ims_reply_is_plain(reply))
     return IMS_HEAD_STOP;
@@ -123,6 +132,8 @@ static void follow(ims_call *call, const ims_reply *reply, ims_verdict *verdict,
   verdict->next = IMS_NEXT_FAIL;
   if (call->fixed)
     ims_fail(err, IMGSTORE_EPROTOCOL, "%s of a request that carries a secret", what);
+  else if (call->changes && reply->status == 303)
+    ims_fail(err, IMGSTORE_EPROTOCOL, "%s to another method (HTTP 303)", what);
   else if (!location)
     ims_fail(err, IMGSTORE_EPROTOCOL, "%s without Location", what);
   else if (call->redirects >= call->limits.max_redirects)
@@ -186,7 +197,7 @@ void ims_call_answer(ims_call *call, const ims_reply *reply, const char *body, s
   } else if (status == 416 && call->asked) {
     call->no_range = true;
     try_now(call, verdict, err);
-  } else if (ims_status_is_passing(status)) {
+  } else if (ims_status_is_passing(status) && (!call->once || status == 429)) {
     const char *after = ims_reply_field(reply, "Retry-After");
     uint32_t asked_ms;
     try_again(call, verdict, err);
@@ -206,6 +217,6 @@ void ims_call_broken(ims_call *call, int32_t code, const char *message, bool ret
     ims_fail(err, code, "%s: %s", call->what, message);
   else
     ims_fail(err, code, "%s: %s: %s", call->what, host, message);
-  if (retry)
+  if (retry && !call->once)
     try_again(call, verdict, err);
 }

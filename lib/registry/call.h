@@ -17,6 +17,8 @@
 #include "registry/retry.h"
 #include "registry/url.h"
 
+enum { IMS_CALL_EXPECTS_MAX = 8 };
+
 typedef struct ims_call_limits {
   uint32_t max_redirects;
   uint32_t retries, retry_delay, max_retry_delay;
@@ -27,12 +29,15 @@ typedef struct ims_call {
   const char *what; /**< names the object in messages; borrowed */
   ims_call_limits limits;
   ims_backoff backoff;
-  bool ranged;   /**< a blob: resumed by ranges; size is known */
-  bool fixed;    /**< no redirects: the request has a secret body */
-  uint64_t size; /**< when ranged */
-  ims_url home;  /**< the registry: what redirects are judged by */
-  ims_url base;  /**< where every try starts */
-  ims_url at;    /**< where the next request goes */
+  bool ranged;  /**< a blob: resumed by ranges; size is known */
+  bool fixed;   /**< no redirects: the request has a secret body */
+  bool changes; /**< not a GET or HEAD: a 303, which asks for a GET, is not followed */
+  bool once;    /**< what the request does must not be done twice: tried again only after a 429 */
+  int32_t expects[IMS_CALL_EXPECTS_MAX]; /**< the statuses that are a success, up to a 0; none: 200 and 206 */
+  uint64_t size;                         /**< when ranged */
+  ims_url home;                          /**< the registry: what redirects are judged by */
+  ims_url base;                          /**< where every try starts */
+  ims_url at;                            /**< where the next request goes */
   uint32_t redirects;
   bool no_range;       /**< ranges do not work here: start over and skip */
   bool asked;          /**< the request carries a range */

@@ -88,6 +88,23 @@ static void on_document(void *data, int32_t code, const ims_document *d, const i
   snprintf(o->mirror, sizeof o->mirror, "%s", d->mirror ? d->mirror : "");
   o->digest = d->digest;
   o->length = d->length;
+  o->status = d->reply.status;
+  const char *location = ims_reply_field(&d->reply, "Location");
+  snprintf(o->location, sizeof o->location, "%s", location ? location : "");
+  snprintf(o->url, sizeof o->url, "%s", d->url->text);
+}
+
+int32_t try_request(world *w, outcome *o, const ims_request *r, ims_error *err) {
+  memset(o, 0, sizeof *o);
+  o->w = w;
+  int32_t rc = ims_request_start(w->client, r, on_document, o, &o->fetch, err);
+  w->pending += rc == IMGSTORE_OK;
+  return rc;
+}
+
+void request_of(world *w, outcome *o, const ims_request *r) {
+  ims_error err = IMS_ERROR_INIT;
+  assert_int_equal(try_request(w, o, r, &err), IMGSTORE_OK);
 }
 
 static int32_t begin_manifest(world *w, outcome *o, const char *reference, bool head, ims_error *err) {

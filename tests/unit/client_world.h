@@ -56,6 +56,8 @@ typedef struct outcome {
   uint64_t take; /* most bytes the sink takes before it is full; 0: all */
   ims_fetch *fetch, *cancel;
   bool is_head;
+  int32_t status; /**< of a document that came */
+  char location[256], url[256];
 } outcome;
 
 void prepare(world *w, const answer *script, size_t count);
@@ -67,6 +69,8 @@ void close_world(world *w);
 bool run(world *w);
 void manifest(world *w, outcome *o, const char *reference, bool head);
 int32_t try_manifest(world *w, outcome *o, const char *reference, ims_error *err);
+void request_of(world *w, outcome *o, const ims_request *r);
+int32_t try_request(world *w, outcome *o, const ims_request *r, ims_error *err);
 void blob(world *w, outcome *o, uint64_t size);
 void blob_urls(world *w, outcome *o, uint64_t size, const char *const *urls, size_t count);
 int32_t try_blob(world *w, outcome *o, uint64_t size, const char *const *urls, size_t count, ims_error *err);

@@ -22,6 +22,9 @@ static void note(scripted *s, const imgstore_exchange *x) {
       snprintf(r->range, sizeof r->range, "%s", value);
     if (strcasecmp(name, "Accept") == 0)
       snprintf(r->accept, sizeof r->accept, "%s", value);
+    size_t used = strlen(r->content);
+    if (strncasecmp(name, "Content-", 8) == 0)
+      snprintf(r->content + used, sizeof r->content - used, "%s: %s\n", name, value);
   }
   imgstore_exchange_upload_read(x, 0, r->form, sizeof r->form - 1);
   const char *proxy = imgstore_exchange_setting(x, IMGSTORE_EXCHANGE_PROXY);

@@ -31,6 +31,7 @@ typedef struct request {
   char range[64];
   char accept[512];
   char form[1024];
+  char content[256]; /**< Content-* headers as lines */
   char proxy[128], cert[64], ca[64];
 } request;
 
