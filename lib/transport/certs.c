@@ -176,3 +176,18 @@ int32_t ims_certs_read(ims_core *core, const char *path, char **pem, size_t *siz
   closedir(folder);
   return code;
 }
+
+bool ims_certs_is_hashed(const char *path) {
+  enum { HASH_DIGITS = 8 };
+  DIR *folder = opendir(path);
+  bool hashed = false;
+  for (int count = 0; folder && !hashed && count < MAX_FOLDER; count++) {
+    const struct dirent *entry = readdir(folder);
+    if (!entry)
+      break;
+    hashed = strspn(entry->d_name, "0123456789abcdef") == HASH_DIGITS && strcmp(entry->d_name + HASH_DIGITS, ".0") == 0;
+  }
+  if (folder)
+    closedir(folder);
+  return hashed;
+}

@@ -4,6 +4,8 @@
 #ifndef IMS_TRANSPORT_CERTS_H
 #define IMS_TRANSPORT_CERTS_H
 
+#include <stdbool.h>
+
 #include "base/core.h"
 #include "base/error.h"
 
@@ -21,5 +23,7 @@ int32_t ims_certs_find(ims_core *core, const char *certs_dir, const char *host, 
  * is for the TLS library to read. Freed with ims_free. Errors: IMGSTORE_ELIMIT (over 4 MiB), _EACCES, _EIO, _ENOMEM.
  */
 int32_t ims_certs_read(ims_core *core, const char *path, char **pem, size_t *size, ims_error *err);
+/** Whether a folder of authorities has names by which they are looked up ("1d3472b9.0"). */
+bool ims_certs_is_hashed(const char *path);
 
 #endif

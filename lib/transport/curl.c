@@ -36,6 +36,8 @@ enum {
 
 enum { TRANSFER_NEW, TRANSFER_RUNNING, TRANSFER_DONE };
 
+enum { AUTHORITIES_UNKNOWN = 0, AUTHORITIES_DEFAULT, AUTHORITIES_HASHED };
+
 typedef struct curl_transport {
   ims_core *core;
   pid_t pid; /* libcurl does not survive a fork: in a child nothing of it is touched */
@@ -45,6 +47,7 @@ typedef struct curl_transport {
   struct transfer *transfers;
   CURL **idle;
   size_t idle_count, idle_capacity;
+  int authorities;  /* AUTHORITIES_*: where the system's are read from */
   bool busy;        /* inside perform() */
   bool notes;       /* start or resume left something to do */
   size_t delivered; /* body bytes, and one per other event, in this perform() */
@@ -250,13 +253,30 @@ static void set_callbacks(setup *s, transfer *x) {
   set_pointer(s, CURLOPT_ERRORBUFFER, x->error);
 }
 
+/* OpenSSL looks up the one authority it needs in a folder with hashed names, and parses all of a file (20 ms). Where
+   the distribution keeps both, the folder does. */
+static bool has_hashed_authorities(curl_transport *t) {
+#if LIBCURL_VERSION_NUM >= 0x074600
+  if (t->authorities == AUTHORITIES_UNKNOWN) {
+    const curl_version_info_data *info = curl_version_info(CURLVERSION_NOW);
+    bool hashed = info->age >= CURLVERSION_SEVENTH && info->capath && info->ssl_version &&
+                  strncmp(info->ssl_version, "OpenSSL", 7) == 0 && ims_certs_is_hashed(info->capath);
+    t->authorities = hashed ? AUTHORITIES_HASHED : AUTHORITIES_DEFAULT;
+  }
+#endif
+  return t->authorities == AUTHORITIES_HASHED;
+}
+
 /* In place of the system's authorities: neither their file nor their folder may be asked as well. */
 static int32_t set_authorities(setup *s, const transfer *x) {
   const char *path = imgstore_exchange_setting(x->exchange, IMGSTORE_EXCHANGE_CA_FILE);
   char *pem;
   size_t size;
-  if (!path)
+  if (!path) {
+    if (has_hashed_authorities(x->owner))
+      set_pointer(s, CURLOPT_CAINFO, NULL);
     return IMGSTORE_OK;
+  }
   int32_t code = ims_certs_read(x->owner->core, path, &pem, &size, NULL);
   set_pointer(s, CURLOPT_CAPATH, NULL);
   set_pointer(s, CURLOPT_CAINFO, pem ? NULL : path);
