@@ -12,11 +12,11 @@
 #include "imgstore/reference.h"
 #include "imgstore/registry.h"
 #include "imgstore/report.h"
-#include "imgstore/rootfs.h"
 #include "imgstore/storage.h"
 #include "imgstore/store.h"
 #include "imgstore/transfer.h"
 #include "imgstore/transport.h"
+#include "imgstore/unpack.h"
 #include "imgstore/version.h"
 
 #endif

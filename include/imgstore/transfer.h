@@ -6,7 +6,7 @@
 
 #include "imgstore/common.h"
 #include "imgstore/operation.h"
-#include "imgstore/rootfs.h"
+#include "imgstore/unpack.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,5 +1,5 @@
 /*
- * api/transfer.c (L5) - include/imgstore/transfer.h and rootfs.h: pull, load and unpack in both faces.
+ * api/transfer.c (L5) - include/imgstore/transfer.h and unpack.h: pull, load and unpack in both faces.
  */
 #include "imgstore/transfer.h"
 

@@ -7,7 +7,7 @@
 
 #include "engine/operation.h"
 #include "engine/transfer.h"
-#include "imgstore/rootfs.h"
+#include "imgstore/unpack.h"
 #include "store/store.h"
 
 typedef struct ims_unpacker ims_unpacker;

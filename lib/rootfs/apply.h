@@ -10,7 +10,7 @@
 #include "base/core.h"
 #include "base/error.h"
 #include "base/report.h"
-#include "imgstore/rootfs.h"
+#include "imgstore/unpack.h"
 
 typedef struct ims_apply ims_apply;
 

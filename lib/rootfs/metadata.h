@@ -6,7 +6,7 @@
 #define IMS_ROOTFS_METADATA_H
 
 #include "base/report.h"
-#include "imgstore/rootfs.h"
+#include "imgstore/unpack.h"
 #include "rootfs/tree.h"
 #include "tar/reader.h"
 

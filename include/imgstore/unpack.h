@@ -1,11 +1,11 @@
 /*
- * imgstore/rootfs.h - images as directories: unpacking.
+ * imgstore/unpack.h - images as directories: unpacking.
  *
  * Whatever the image contains, nothing outside the target directory is created, changed, linked or read.
  * Source: image-spec 1.1 layer, "Applying Changesets".
  */
-#ifndef IMGSTORE_ROOTFS_H
-#define IMGSTORE_ROOTFS_H
+#ifndef IMGSTORE_UNPACK_H
+#define IMGSTORE_UNPACK_H
 
 #include "imgstore/common.h"
 #include "imgstore/operation.h"
