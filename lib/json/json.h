@@ -57,4 +57,13 @@ void ims_json_put_value(ims_buf *out, const ims_json_value *v);
  */
 void ims_json_pretty(ims_buf *out, const char *compact, size_t size, unsigned indent_level);
 
+/**
+ * Calls visit with the bytes of each element of the array that is member key of the root object, in order, exactly as
+ * the text has them. text: the one that root was parsed from. Does nothing when the member is no array. Stops at what
+ * visit returns when that is not IMGSTORE_OK, and returns it.
+ */
+typedef int32_t (*ims_json_visit)(void *data, const char *text, size_t size);
+int32_t ims_json_each_text(const ims_json_value *root, const char *key, const char *text, size_t size,
+                           ims_json_visit visit, void *data);
+
 #endif
