@@ -28,7 +28,8 @@ typedef struct imgstore_transport {
   void *user_data;
   /** Begins an exchange. *handle names it in resume and close. Non-zero: it could not be started. */
   int32_t (*start)(void *user_data, imgstore_exchange *exchange, void **handle);
-  /** The exchange accepts body bytes again after imgstore_exchange_body took less than it was given. */
+  /** The exchange accepts body bytes again after imgstore_exchange_body took less than it was given, or has bytes of the
+      request body again after imgstore_exchange_upload_read had none. */
   int32_t (*resume)(void *user_data, void *handle);
   /** Does what I/O is possible. Waits at most timeout_ms (0: not at all) when nothing is ready. */
   int32_t (*perform)(void *user_data, int32_t timeout_ms);
@@ -53,7 +54,11 @@ IMGSTORE_API int32_t imgstore_exchange_header(const imgstore_exchange *exchange,
                                               const char **value);
 /** Size of the request body in bytes; 0 when there is none. */
 IMGSTORE_API uint64_t imgstore_exchange_upload_size(const imgstore_exchange *exchange);
-/** Copies up to size bytes of the request body from offset into buffer; returns how many. */
+/**
+ * Copies up to size bytes of the request body from offset into buffer; returns how many. 0 before its end: there is
+ * nothing yet, and the transport goes on after resume(). SIZE_MAX: the body cannot be had: the transport ends the
+ * exchange with IMGSTORE_ECANCELLED.
+ */
 IMGSTORE_API size_t imgstore_exchange_upload_read(const imgstore_exchange *exchange, uint64_t offset, void *buffer,
                                                   size_t size);
 

@@ -104,9 +104,13 @@ static void append(ims_fetch **head, ims_fetch **tail, ims_fetch *fetch) {
   *tail = fetch;
 }
 
+static bool takes_turns(const ims_fetch *fetch) {
+  return fetch->kind == IMS_FETCH_BLOB || fetch->kind == IMS_FETCH_UPLOAD;
+}
+
 void ims_fetch_enlist(ims_fetch *fetch) {
   ims_client *c = fetch->client;
-  if (fetch->kind == IMS_FETCH_BLOB)
+  if (takes_turns(fetch))
     append(&c->queue, &c->queue_tail, fetch);
   else
     append(&c->live, &c->live_tail, fetch);
@@ -119,7 +123,7 @@ static void reap_list(ims_client *client, ims_fetch **head, ims_fetch **tail, bo
     ims_fetch *f = *link;
     if (f->dead) {
       *link = f->next;
-      if (live && f->kind == IMS_FETCH_BLOB)
+      if (live && takes_turns(f))
         client->blobs--;
       ims_fetch_destroy(f);
     } else {
@@ -222,6 +226,7 @@ void ims_fetch_destroy(ims_fetch *f) {
   const ims_alloc *a = &f->client->registry->core->alloc;
   ims_fetch_close(f);
   ims_token_job_free(f);
+  ims_sending_free(f);
   for (size_t i = 0; i < f->url_count; i++)
     ims_free(a, f->urls[i]);
   ims_free(a, f->urls);

@@ -17,6 +17,7 @@
 #include "imgstore/registry.h"
 #include "oci/digest.h"
 #include "registry/call.h"
+#include "registry/upload.h"
 
 typedef struct ims_client ims_client;
 typedef struct ims_fetch ims_fetch;
@@ -94,6 +95,7 @@ typedef struct ims_request {
   size_t (*body)(void *data, uint64_t offset, void *buffer, size_t size);
   void *body_data;
   int32_t expects[IMS_CALL_EXPECTS_MAX]; /**< statuses that are an answer and no failure; none: 200 */
+  ims_digest names;   /**< when the answer names a digest of this algorithm it must be this one; algorithm 0: none */
   bool once;          /**< it must not be done twice: not tried again when it is unknown whether it was done */
   uint64_t most_size; /**< of the answer's body; 0: 1 MiB */
 } ims_request;
@@ -137,6 +139,64 @@ int32_t ims_fetch_blob(ims_client *client, const ims_blob_request *request, cons
 void ims_fetch_resume(ims_fetch *fetch);
 /** Stops a fetch; its done is not called. */
 void ims_fetch_cancel(ims_fetch *fetch);
+
+/* --- pushes ---------------------------------------------------------------------------------------------------------
+ */
+
+enum { IMS_PUSH_MOUNTS_MAX = 8 };
+
+typedef struct ims_push_request {
+  const char *repository;
+  ims_digest digest;
+  uint64_t size;
+  const char *const *mounts; /**< repositories of the same registry that may have it, best first; the first few count */
+  size_t mount_count;
+  uint64_t chunk; /**< bytes of a chunk; 0: in one piece, as long as the registry takes it */
+  bool absent;    /**< known not to be there: not asked for first */
+  bool look;      /**< only find out whether it is there */
+} ims_push_request;
+
+typedef struct ims_push_result {
+  int outcome;      /**< IMS_UPLOAD_SENT, _EXISTS, _MOUNTED, _ABSENT (after a look) */
+  const char *from; /**< MOUNTED: the repository it came from */
+} ims_push_result;
+
+/** The end. code IMGSTORE_OK: result is set; else err is. The fetch is freed by the client after this returns. */
+typedef void (*ims_push_fn)(void *data, int32_t code, const ims_push_result *result, const ims_error *err);
+
+/** Where the bytes of a blob come from. read runs while the transport does: it only takes bytes and notes things. */
+typedef struct ims_push_source {
+  void *data;
+  /** Copies up to size bytes of the blob at offset. *got 0: there is nothing yet, ims_fetch_resume when there is. An
+   * error ends the push. The offset follows the last read, or goes back (to 0 or wherever the registry goes on). */
+  int32_t (*read)(void *data, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err);
+  ims_push_fn done;
+} ims_push_source;
+
+/**
+ * Brings one blob to the registry itself: looks whether it is there, mounts it from another repository, or uploads it.
+ * Pushes take turns with fetches of blobs: max_connections of them at a time.
+ */
+int32_t ims_push_blob(ims_client *client, const ims_push_request *request, const ims_push_source *source,
+                      ims_fetch **fetch, ims_error *err);
+/** The same for a small blob in memory, which is copied. */
+int32_t ims_push_bytes(ims_client *client, const ims_push_request *request, const void *bytes, ims_push_fn done,
+                       void *data, ims_fetch **fetch, ims_error *err);
+
+/** A manifest to be pushed; lives until done. */
+typedef struct ims_manifest_push {
+  const char *repository;
+  const char *reference; /**< tag or digest */
+  const char *media_type;
+  const void *data;
+  size_t size;
+  ims_digest digest; /**< of data */
+} ims_manifest_push;
+
+/** PUT of /v2/<repository>/manifests/<reference>. What it refers to must be there before. An answer that names another
+ * digest is IMGSTORE_EDIGEST. The document's reply has OCI-Subject when the registry keeps referrers. */
+int32_t ims_push_manifest(ims_client *client, const ims_manifest_push *push, ims_document_fn done, void *data,
+                          ims_fetch **fetch, ims_error *err);
 
 /* --- blocking calls behind registry.h
  * ------------------------------------------------------------------------------------ */

@@ -181,7 +181,7 @@ static int32_t authorize_bearer(ims_fetch *f, ims_challenge *challenge, ims_erro
 
 /* A request that the registry sent to another origin: what is there knows nothing of our credentials. */
 static bool is_elsewhere(const ims_fetch *f) {
-  return f->target && !ims_url_same_origin(&f->call.at, &f->call.home);
+  return (f->target || f->sending) && !ims_url_same_origin(&f->call.at, &f->call.home);
 }
 
 int32_t ims_fetch_authorize(ims_fetch *f, ims_error *err) {
@@ -251,7 +251,8 @@ static void release(ims_fetch *job) {
     if (!job->err.code)
       continue;
     f->err = job->err;
-    ims_fetch_failed(f);
+    if (!ims_sending_dodges(f))
+      ims_fetch_failed(f);
   }
 }
 

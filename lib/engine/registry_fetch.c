@@ -133,9 +133,15 @@ static void finish(ims_fetch *f, const ims_document *document) {
     ims_token_failed(f);
   else if (f->kind == IMS_FETCH_BLOB)
     f->sink.done(f->sink.data, code, &f->err);
+  else if (f->sending)
+    ims_sending_done(f);
   else
     f->document_done(f->document_data, code, code ? NULL : document, &f->err);
   ims_fetch_close(f); /* not before: the listing of tags looks at the headers */
+}
+
+void ims_fetch_finish(ims_fetch *f) {
+  finish(f, NULL);
 }
 
 static void tell_retry(ims_fetch *f, uint32_t delay_ms) {
@@ -175,7 +181,7 @@ void ims_fetch_failed(ims_fetch *f) {
   finish(f, NULL);
 }
 
-static void act(ims_fetch *f, const ims_verdict *verdict, const ims_url *asked) {
+void ims_fetch_act(ims_fetch *f, const ims_verdict *verdict, const ims_url *asked) {
   ims_client *c = f->client;
   switch (verdict->next) {
   case IMS_NEXT_SEND:
@@ -183,7 +189,7 @@ static void act(ims_fetch *f, const ims_verdict *verdict, const ims_url *asked) 
     f->state = IMS_FETCH_READY;
     break;
   case IMS_NEXT_AUTHORIZE:
-    if (!ims_fetch_challenged(f)) {
+    if (!ims_fetch_challenged(f) && !ims_sending_dodges(f)) {
       ims_fetch_failed(f);
       return;
     }
@@ -208,7 +214,9 @@ static void act(ims_fetch *f, const ims_verdict *verdict, const ims_url *asked) 
 static void broken(ims_fetch *f, int32_t code, const char *message, bool retry) {
   ims_verdict verdict;
   ims_call_broken(&f->call, code, message, retry, &verdict, &f->err);
-  act(f, &verdict, &f->call.base);
+  if (f->sending)
+    ims_upload_broken(&f->sending->upload);
+  ims_fetch_act(f, &verdict, &f->call.base);
 }
 
 /* --- responses -------------------------------------------------------------------------------------------------------
@@ -233,12 +241,16 @@ static void tell_fields(ims_fetch *f) {
     c->events.rate(c->events.data, left, limit);
 }
 
-static void refused(ims_fetch *f) {
-  const ims_alloc *a = &f->client->registry->core->alloc;
+ims_secrets ims_fetch_secrets(const ims_fetch *f) {
   const char *sent = f->authorization ? strchr(f->authorization, ' ') : NULL;
   const ims_token_job *t = f->token;
-  const ims_secrets secrets = {{sent ? sent + 1 : NULL, t ? t->credential.password : NULL,
-                                t ? t->credential.identity_token : NULL, f->client->registry->options.password}};
+  return (ims_secrets){{sent ? sent + 1 : NULL, t ? t->credential.password : NULL,
+                        t ? t->credential.identity_token : NULL, f->client->registry->options.password}};
+}
+
+static void refused(ims_fetch *f) {
+  const ims_alloc *a = &f->client->registry->core->alloc;
+  const ims_secrets secrets = ims_fetch_secrets(f);
   ims_reply reply = ims_fetch_reply(f);
   ims_verdict verdict;
   ims_url asked;
@@ -253,7 +265,7 @@ static void refused(ims_fetch *f) {
     f->head = false; /* some registries refuse to be asked that way */
     verdict.next = IMS_NEXT_SEND;
   }
-  act(f, &verdict, &asked);
+  ims_fetch_act(f, &verdict, &asked);
   ims_url_free(a, &asked);
 }
 
@@ -304,6 +316,8 @@ static void arrived(ims_fetch *f) {
     d.size = f->body.size;
     d.length = f->head ? d.length : f->body.size;
     d.mirror = f->endpoint && f->endpoint->is_mirror ? f->endpoint->host : NULL;
+    if (f->names.algorithm && f->names.algorithm == d.digest.algorithm && !ims_digest_equal(&f->names, &d.digest))
+      ims_fail(&f->err, IMGSTORE_EDIGEST, "%s: the registry says that it stored %s", f->what, d.digest.text);
     finish(f, &d);
   }
   ims_free(a, type);
@@ -395,6 +409,9 @@ static void judge(ims_fetch *f) {
   } else if (f->body.failed == IMGSTORE_ENOMEM) {
     ims_fail_nomem(&f->err);
     ims_fetch_failed(f);
+  } else if (f->sending) {
+    if (!ims_sending_judge(f))
+      transport_failed(f);
   } else if (is_refusal(f)) {
     refused(f);
   } else if (f->exchange.done_code != IMGSTORE_OK && !has_all(f)) {
@@ -422,8 +439,8 @@ static void watch(ims_fetch *f) {
     broken(f, IMGSTORE_ETIMEOUT, why, true);
     return;
   }
-  if (f->exchange.status && (!f->answered || f->paused)) {
-    f->answered = true;
+  if (f->paused || (f->exchange.status && !f->answered)) {
+    f->answered = f->exchange.status != 0;
     f->window_ms = now;
     f->window_bytes = 0;
     return;
@@ -472,6 +489,10 @@ static void try_now(ims_fetch *f) {
       finish(f, NULL);
       return;
     }
+  }
+  if (f->sending && ims_sending_prepare(f, &f->err) != IMGSTORE_OK) {
+    ims_fetch_failed(f);
+    return;
   }
   int64_t held = ims_registry_held_until(c->registry, &f->call.at);
   if (held > c->now_ms) {

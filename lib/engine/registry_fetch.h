@@ -14,7 +14,9 @@
 #include "registry/token.h"
 #include "transport/exchange.h"
 
-enum { IMS_FETCH_DOCUMENT = 1, IMS_FETCH_BLOB, IMS_FETCH_TOKEN };
+enum { IMS_FETCH_DOCUMENT = 1, IMS_FETCH_BLOB, IMS_FETCH_UPLOAD, IMS_FETCH_TOKEN };
+/** Bodies from here on ask first whether they are wanted (Expect: 100-continue). */
+enum { IMS_EXPECT_LEAST = 1 << 20 };
 
 enum {
   IMS_FETCH_READY = 1, /**< its next request can go out */
@@ -31,6 +33,20 @@ typedef struct ims_token_job {
   ims_buf form; /**< body of the POST, secret */
   bool posting;
 } ims_token_job;
+
+/** What a fetch that pushes a blob has in addition. */
+typedef struct ims_sending {
+  ims_upload upload;
+  ims_push_source source;
+  char **mounts;
+  size_t mount_count;
+  uint64_t from;            /**< where the part that is sent begins in the blob */
+  bool failed;              /**< the source did; the fetch's err says how */
+  const char *scope_source; /**< the repository that the scopes are for as well, or NULL */
+  char *copy;               /**< a blob in memory, or NULL */
+  ims_push_fn copy_done;
+  void *copy_data;
+} ims_sending;
 
 struct ims_fetch {
   ims_client *client;
@@ -53,6 +69,8 @@ struct ims_fetch {
   uint64_t upload_size;
   size_t (*upload_read)(void *data, uint64_t offset, void *buffer, size_t size); /**< NULL: no body */
   void *upload_data;
+  ims_digest names;     /**< what the answer must name if anything; algorithm 0: whatever it likes */
+  ims_sending *sending; /**< of kind UPLOAD */
   bool head, by_digest, own_only, no_mirrors, exact;
   uint64_t size; /**< of a blob; of a document the most it may have */
   char **urls;
@@ -133,6 +151,25 @@ void ims_fetch_close(ims_fetch *fetch);
 void ims_fetch_failed(ims_fetch *fetch);
 /** The response as a state machine sees it. */
 ims_reply ims_fetch_reply(const ims_fetch *fetch);
+
+/** What is next after a verdict; asked: the URL that was answered. */
+void ims_fetch_act(ims_fetch *fetch, const ims_verdict *verdict, const ims_url *asked);
+/** The end of a fetch without a document: fetch->err says how. */
+void ims_fetch_finish(ims_fetch *fetch);
+/** What must not be quoted. */
+ims_secrets ims_fetch_secrets(const ims_fetch *fetch);
+
+/* --- registry_upload.c: kind UPLOAD --- */
+
+/** Sets up the next request. */
+int32_t ims_sending_prepare(ims_fetch *fetch, ims_error *err);
+/** Decides about a response. False: there is none, the transport failed. */
+bool ims_sending_judge(ims_fetch *fetch);
+/** Not to be authorised was about a mount that was tried: there is another way, and the fetch is READY. */
+bool ims_sending_dodges(ims_fetch *fetch);
+/** Tells the source that it is over. */
+void ims_sending_done(ims_fetch *fetch);
+void ims_sending_free(ims_fetch *fetch);
 
 /* --- registry_start.c --- */
 

@@ -39,6 +39,7 @@ static int32_t copy_request(ims_fetch *f, const ims_request *request, ims_error 
   f->upload_data = request->body_data;
   f->call.changes = !reads;
   f->call.once = request->once;
+  f->names = request->names;
   memcpy(f->call.expects, request->expects, sizeof f->call.expects);
   ims_free(a, f->repository);
   int32_t rc = copy_text(a, &f->repository, request->repository, err);

@@ -12,7 +12,7 @@ static void take_head(ims_fetch *f) {
   ims_reply reply = ims_fetch_reply(f);
   uint64_t length;
   f->headed = true;
-  int head = ims_call_head(&f->call, &reply);
+  int head = f->sending ? IMS_HEAD_COLLECT : ims_call_head(&f->call, &reply);
   f->content = head == IMS_HEAD_CONTENT;
   f->stop = head == IMS_HEAD_STOP;
   f->skip = f->call.skip;
@@ -104,6 +104,10 @@ static size_t read_upload(void *data, uint64_t offset, void *buffer, size_t size
   size_t got = f->upload_read(f->upload_data, offset, buffer, size);
   if (got > size)
     return got; /* refused above */
+  if (!got) {
+    f->paused = true;
+    return 0;
+  }
   f->sent = offset + got;
   f->window_bytes += got;
   f->started_ms = f->client->now_ms;
@@ -165,7 +169,7 @@ int32_t ims_fetch_send(ims_fetch *f, ims_error *err) {
   if (posting) {
     x->upload_size = f->token->form.size;
     x->upload_read = read_form;
-  } else if (f->upload_read) {
+  } else if (f->upload_read && f->upload_size) {
     x->upload_size = f->upload_size;
     x->upload_read = read_upload;
   }

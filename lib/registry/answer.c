@@ -24,11 +24,25 @@ static int32_t code_of(int32_t status) {
     return IMGSTORE_ENOTFOUND;
   case 405:
     return IMGSTORE_EUNSUPPORTED;
+  case 409:
+    return IMGSTORE_ECONFLICT;
+  case 413:
+    return IMGSTORE_ELIMIT;
   case 429:
     return IMGSTORE_ETOOMANY;
   default:
     return ims_status_is_passing(status) ? IMGSTORE_ENETWORK : IMGSTORE_EPROTOCOL;
   }
+}
+
+/* Some registries say with another status what they mean with a code. */
+static int32_t code_for(int32_t status, const char *registry_code) {
+  int32_t code = code_of(status);
+  if (code == IMGSTORE_EPROTOCOL && strcmp(registry_code, "DENIED") == 0)
+    return IMGSTORE_EDENIED;
+  if (code == IMGSTORE_EPROTOCOL && strcmp(registry_code, "TAG_IMMUTABLE") == 0)
+    return IMGSTORE_ECONFLICT;
+  return code;
 }
 
 static bool holds_secret(const char *body, size_t size, const ims_secrets *secrets) {
@@ -93,9 +107,9 @@ int32_t ims_answer_error(const ims_alloc *alloc, int32_t status, const char *bod
     code[0] = '\0';
   const char *open = text[0] ? " (" : "", *close = text[0] ? ")" : "";
   if (words)
-    ims_fail(err, code_of(status), "%s: %s%s%s%s", what, words, open, text, close);
+    ims_fail(err, code_for(status, code), "%s: %s%s%s%s", what, words, open, text, close);
   else
-    ims_fail(err, code_of(status), "%s: %s answered HTTP %d%s%s%s", what, host, (int)status, open, text, close);
+    ims_fail(err, code_for(status, code), "%s: %s answered HTTP %d%s%s%s", what, host, (int)status, open, text, close);
   err->http_status = status;
   memcpy(err->registry_code, code, sizeof code);
   return err->code;

@@ -51,6 +51,12 @@ int32_t ims_call_aim(ims_call *call, const ims_url *home, const ims_url *base, i
   return rc;
 }
 
+int32_t ims_call_point(ims_call *call, const ims_url *base, ims_error *err) {
+  int32_t rc = replace(call, &call->base, base, err);
+  call->redirects = 0;
+  return rc ? rc : replace(call, &call->at, base, err);
+}
+
 bool ims_call_may_authorize(const ims_call *call) {
   return ims_url_same_origin(&call->at, &call->base);
 }
@@ -116,8 +122,7 @@ static void try_again(ims_call *call, ims_verdict *verdict, ims_error *err) {
       ims_backoff_next(&call->backoff, &verdict->delay_ms) && go_home(call, err) ? IMS_NEXT_WAIT : IMS_NEXT_FAIL;
 }
 
-/* As try_again, but the first time at once: the cause is known and gone. */
-static void try_now(ims_call *call, ims_verdict *verdict, ims_error *err) {
+void ims_call_try_now(ims_call *call, ims_verdict *verdict, ims_error *err) {
   bool first = call->backoff.failures == 0;
   try_again(call, verdict, err);
   if (first && verdict->next == IMS_NEXT_WAIT)
@@ -161,7 +166,7 @@ static void misfit(ims_call *call, const ims_reply *reply, ims_verdict *verdict,
     ims_fail(err, IMGSTORE_EPROTOCOL, "%s: HTTP 206 with a wrong Content-Range", call->what);
     if (call->asked) {
       call->no_range = true;
-      try_now(call, verdict, err);
+      ims_call_try_now(call, verdict, err);
     }
   } else {
     ims_fail(err, IMGSTORE_EPROTOCOL, "%s: unexpected HTTP status %d", call->what, (int)reply->status);
@@ -170,8 +175,25 @@ static void misfit(ims_call *call, const ims_reply *reply, ims_verdict *verdict,
     err->http_status = reply->status;
 }
 
-static void host_of(const ims_call *call, char *out, size_t capacity) {
+void ims_call_host(const ims_call *call, char *out, size_t capacity) {
   ims_sanitize(out, capacity, call->at.text + call->at.host_at, call->at.origin_size - call->at.host_at);
+}
+
+bool ims_call_redirect(ims_call *call, const ims_reply *reply, ims_verdict *verdict, ims_error *err) {
+  if (!is_redirect(reply->status))
+    return false;
+  follow(call, reply, verdict, err);
+  return true;
+}
+
+void ims_call_pass(ims_call *call, const ims_reply *reply, int64_t wall_s, ims_verdict *verdict, ims_error *err) {
+  const char *after = ims_reply_field(reply, "Retry-After");
+  uint32_t asked_ms;
+  try_again(call, verdict, err);
+  verdict->hold_host = verdict->next == IMS_NEXT_WAIT && ims_status_holds_host(reply->status);
+  if (verdict->next == IMS_NEXT_WAIT && after &&
+      ims_retry_after(after, wall_s, call->limits.max_retry_delay, &asked_ms))
+    verdict->delay_ms = asked_ms;
 }
 
 void ims_call_answer(ims_call *call, const ims_reply *reply, const char *body, size_t size, const ims_secrets *secrets,
@@ -180,31 +202,23 @@ void ims_call_answer(ims_call *call, const ims_reply *reply, const char *body, s
   int32_t status = reply->status;
   bool away = !ims_call_may_authorize(call);
   *verdict = (ims_verdict){IMS_NEXT_FAIL, 0, false};
-  if (is_redirect(status)) {
-    follow(call, reply, verdict, err);
+  if (ims_call_redirect(call, reply, verdict, err))
     return;
-  }
   if (status < 400 || status > 599) {
     misfit(call, reply, verdict, err);
     return;
   }
-  host_of(call, host, sizeof host);
+  ims_call_host(call, host, sizeof host);
   ims_answer_error(call->alloc, status, body, size, call->what, host, secrets, err);
   if (away && (status == 400 || status == 401 || status == 403)) {
-    try_now(call, verdict, err); /* a presigned URL that expired */
+    ims_call_try_now(call, verdict, err); /* a presigned URL that expired */
   } else if (status == 401) {
     verdict->next = IMS_NEXT_AUTHORIZE;
   } else if (status == 416 && call->asked) {
     call->no_range = true;
-    try_now(call, verdict, err);
+    ims_call_try_now(call, verdict, err);
   } else if (ims_status_is_passing(status) && (!call->once || status == 429)) {
-    const char *after = ims_reply_field(reply, "Retry-After");
-    uint32_t asked_ms;
-    try_again(call, verdict, err);
-    verdict->hold_host = verdict->next == IMS_NEXT_WAIT && ims_status_holds_host(status);
-    if (verdict->next == IMS_NEXT_WAIT && after &&
-        ims_retry_after(after, wall_s, call->limits.max_retry_delay, &asked_ms))
-      verdict->delay_ms = asked_ms;
+    ims_call_pass(call, reply, wall_s, verdict, err);
   }
 }
 
@@ -212,7 +226,7 @@ void ims_call_broken(ims_call *call, int32_t code, const char *message, bool ret
                      ims_error *err) {
   char host[300];
   *verdict = (ims_verdict){IMS_NEXT_FAIL, 0, false};
-  host_of(call, host, sizeof host);
+  ims_call_host(call, host, sizeof host);
   if (ims_starts_with(message, host)) /* a transport may name it too */
     ims_fail(err, code, "%s: %s", call->what, message);
   else

@@ -75,4 +75,17 @@ void ims_call_answer(ims_call *call, const ims_reply *reply, const char *body, s
 void ims_call_broken(ims_call *call, int32_t code, const char *message, bool retry, ims_verdict *verdict,
                      ims_error *err);
 
+/* --- parts of the decisions, for machines that make others with the same budget (upload.h) ------------------------ */
+
+/** As ims_call_aim, but what was learnt stays: the next request of several that share one budget. */
+int32_t ims_call_point(ims_call *call, const ims_url *base, ims_error *err);
+/** Goes where a redirect leads, with the same method. False: the answer is none. */
+bool ims_call_redirect(ims_call *call, const ims_reply *reply, ims_verdict *verdict, ims_error *err);
+/** After a status that may pass (retry.h): waits as the back-off or the answer says, or fails. */
+void ims_call_pass(ims_call *call, const ims_reply *reply, int64_t wall_s, ims_verdict *verdict, ims_error *err);
+/** A try again whose cause is known and gone: the first one at once. */
+void ims_call_try_now(ims_call *call, ims_verdict *verdict, ims_error *err);
+/** Who answers the next request, for messages. */
+void ims_call_host(const ims_call *call, char *out, size_t capacity);
+
 #endif

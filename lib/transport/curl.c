@@ -26,6 +26,7 @@
 
 enum {
   READ_BUFFER = 256 * 1024,    /* per running transfer */
+  UPLOAD_BUFFER = 256 * 1024,  /* per connection that sends */
   PERFORM_BYTES = 2048 * 1024, /* body bytes after which perform() gives the caller a turn */
   TURN_BYTES = 1024 * 1024,    /* of those, for one transfer: libcurl reads on while the socket has data */
   PERFORM_ROUNDS = 32,
@@ -167,8 +168,18 @@ static size_t on_upload(char *buffer, size_t size, size_t count, void *data) {
   transfer *x = data;
   if (!x->exchange)
     return CURL_READFUNC_ABORT;
+  uint64_t total = imgstore_exchange_upload_size(x->exchange);
   size_t got = imgstore_exchange_upload_read(x->exchange, x->uploaded, buffer, size * count);
+  if (got == SIZE_MAX) {
+    x->unwanted = true;
+    return CURL_READFUNC_ABORT;
+  }
+  if (!got && x->uploaded < total) {
+    x->paused = true;
+    return CURL_READFUNC_PAUSE;
+  }
   x->uploaded += got;
+  x->owner->delivered += got;
   return got;
 }
 
@@ -223,6 +234,7 @@ static void set_common(setup *s) {
   set_long(s, CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_2);
   /* Refused where a handle still has a buffer; then that one, of the same size, serves. */
   curl_easy_setopt(s->easy, CURLOPT_BUFFERSIZE, (long)READ_BUFFER);
+  curl_easy_setopt(s->easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)UPLOAD_BUFFER);
 #if LIBCURL_VERSION_NUM >= 0x075700
   /* A transfer that is given up does not wait for a name look-up: its thread ends by itself. */
   set_long(s, CURLOPT_QUICK_EXIT, 1);

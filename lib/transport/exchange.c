@@ -44,7 +44,7 @@ size_t imgstore_exchange_upload_read(const imgstore_exchange *exchange, uint64_t
   if (size > exchange->upload_size - offset)
     size = (size_t)(exchange->upload_size - offset);
   size_t got = exchange->upload_read(exchange->data, offset, buffer, size);
-  return got > size ? 0 : got;
+  return got <= size || got == SIZE_MAX ? got : SIZE_MAX;
 }
 
 const char *imgstore_exchange_setting(const imgstore_exchange *exchange, int32_t setting) {

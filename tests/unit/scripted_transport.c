@@ -26,6 +26,7 @@ static void note(scripted *s, const imgstore_exchange *x) {
     if (strncasecmp(name, "Content-", 8) == 0)
       snprintf(r->content + used, sizeof r->content - used, "%s: %s\n", name, value);
   }
+  r->upload_size = imgstore_exchange_upload_size(x);
   imgstore_exchange_upload_read(x, 0, r->form, sizeof r->form - 1);
   const char *proxy = imgstore_exchange_setting(x, IMGSTORE_EXCHANGE_PROXY);
   const char *cert = imgstore_exchange_setting(x, IMGSTORE_EXCHANGE_CERT_FILE);
@@ -85,12 +86,29 @@ static void end(scripted_open *o, int32_t code, const char *message, int32_t ret
   imgstore_exchange_done(o->exchange, code, message, retry);
 }
 
+/* Reads the request's body as a network would; false: there is nothing at the moment, or it has ended. */
+static bool take_body(scripted_open *o) {
+  char piece[3];
+  while (o->uploaded < imgstore_exchange_upload_size(o->exchange)) {
+    size_t got = imgstore_exchange_upload_read(o->exchange, o->uploaded, piece, sizeof piece);
+    if (got == SIZE_MAX)
+      end(o, IMGSTORE_ECANCELLED, NULL, 0);
+    o->paused = !got;
+    if (!got || got == SIZE_MAX)
+      return false;
+    o->uploaded += got;
+  }
+  return true;
+}
+
 static void advance(scripted *s, scripted_open *o) {
   const answer *a = o->answer;
   if (!a) {
     end(o, IMGSTORE_EPROTOCOL, "not in the script", 0);
     return;
   }
+  if (s->reads_bodies && !take_body(o))
+    return;
   if (!o->begun && a->status)
     send_headers(o);
   o->begun = true;

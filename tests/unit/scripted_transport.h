@@ -30,7 +30,8 @@ typedef struct request {
   char authorization[512];
   char range[64];
   char accept[512];
-  char form[1024];
+  char form[1024]; /* the start of the body */
+  uint64_t upload_size;
   char content[256]; /**< Content-* headers as lines */
   char proxy[128], cert[64], ca[64];
 } request;
@@ -39,6 +40,7 @@ typedef struct scripted_open {
   imgstore_exchange *exchange;
   const answer *answer;
   size_t sent;
+  uint64_t uploaded;
   bool begun, paused, over, ended;
 } scripted_open;
 
@@ -50,7 +52,8 @@ typedef struct scripted {
   size_t log_count;
   scripted_open open[SCRIPT_OPEN_MAX];
   size_t open_count, most_open;
-  size_t chunk; /**< bytes per piece; 0: all at once */
+  size_t chunk;      /**< bytes per piece; 0: all at once */
+  bool reads_bodies; /**< of requests, to their end, before it answers */
   bool destroyed;
 } scripted;
 
