@@ -6,12 +6,27 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
+/* Numbers that are the same on every architecture that Linux names them for; old headers lack them. */
 #ifndef SYS_openat2
 #define SYS_openat2 437
+#endif
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#define SYS_move_mount 429
+#define SYS_fsopen 430
+#define SYS_fsconfig 431
+#define SYS_fsmount 432
+#endif
+#ifndef SYS_statmount
+#define SYS_statmount 457
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
 #endif
 
 static int default_openat(int dir, const char *path, int flags, mode_t mode) {
@@ -40,6 +55,38 @@ static int default_fchmodat(int dir, const char *path, mode_t mode) {
 
 static long default_getdents64(int fd, void *buffer, size_t size) {
   return syscall(SYS_getdents64, fd, buffer, size);
+}
+
+static int default_fsopen(const char *type, unsigned flags) {
+  return (int)syscall(SYS_fsopen, type, flags);
+}
+
+static int default_fsconfig(int fs, unsigned command, const char *key, const void *value, int extra) {
+  return (int)syscall(SYS_fsconfig, fs, command, key, value, extra);
+}
+
+static int default_fsmount(int fs, unsigned flags, unsigned attributes) {
+  return (int)syscall(SYS_fsmount, fs, flags, attributes);
+}
+
+static int default_move_mount(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+  return (int)syscall(SYS_move_mount, from_dir, from, to_dir, to, flags);
+}
+
+static int default_open_tree(int dir, const char *path, unsigned flags) {
+  return (int)syscall(SYS_open_tree, dir, path, flags);
+}
+
+static int default_mount_setattr(int dir, const char *path, unsigned flags, void *attributes, size_t size) {
+  return (int)syscall(SYS_mount_setattr, dir, path, flags, attributes, size);
+}
+
+static int default_statmount(uint64_t id, uint64_t mask, void *buffer, size_t size) {
+  const struct {
+    uint32_t size, spare;
+    uint64_t id, mask;
+  } request = {.size = sizeof request, .id = id, .mask = mask};
+  return (int)syscall(SYS_statmount, &request, buffer, size, 0);
 }
 
 const ims_sys ims_sys_default = {
@@ -76,4 +123,16 @@ const ims_sys ims_sys_default = {
     .flock = flock,
     .readlinkat = readlinkat,
     .getdents64 = default_getdents64,
+    .statx = statx,
+    .flistxattr = flistxattr,
+    .fgetxattr = fgetxattr,
+    .mount = mount,
+    .umount2 = umount2,
+    .fsopen = default_fsopen,
+    .fsconfig = default_fsconfig,
+    .fsmount = default_fsmount,
+    .move_mount = default_move_mount,
+    .open_tree = default_open_tree,
+    .mount_setattr = default_mount_setattr,
+    .statmount = default_statmount,
 };

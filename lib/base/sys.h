@@ -64,6 +64,20 @@ typedef struct ims_sys {
   ssize_t (*readlinkat)(int dir, const char *path, char *buffer, size_t size);
   /** getdents64(2); entries are parsed by the caller. */
   long (*getdents64)(int fd, void *buffer, size_t size);
+  int (*statx)(int dir, const char *path, int flags, unsigned mask, struct statx *st);
+  ssize_t (*flistxattr)(int fd, char *names, size_t size);
+  ssize_t (*fgetxattr)(int fd, const char *name, void *value, size_t size);
+  /** mount(2), umount2(2) and the calls that mount by descriptors; ENOSYS where the kernel lacks one. */
+  int (*mount)(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
+  int (*umount2)(const char *target, int flags);
+  int (*fsopen)(const char *type, unsigned flags);
+  int (*fsconfig)(int fs, unsigned command, const char *key, const void *value, int extra);
+  int (*fsmount)(int fs, unsigned flags, unsigned attributes);
+  int (*move_mount)(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
+  int (*open_tree)(int dir, const char *path, unsigned flags);
+  int (*mount_setattr)(int dir, const char *path, unsigned flags, void *attributes, size_t size);
+  /** What the mount with this unique id is; ENOENT when there is none in this mount namespace. */
+  int (*statmount)(uint64_t id, uint64_t mask, void *buffer, size_t size);
 } ims_sys;
 
 extern const ims_sys ims_sys_default;

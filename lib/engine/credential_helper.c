@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "engine/credential_process.h"
+#include "engine/process.h"
 #include "json/json.h"
 
 enum { OUTPUT_MAX = 1024 * 1024, INPUT_MAX = 1024 * 1024, TIMEOUT_MS = 30000, PROGRAM_MAX = 128, QUOTE_MAX = 200 };
@@ -34,7 +34,10 @@ static int32_t ask(ims_core *core, answer *a, const char *name, const char *verb
   if (code != IMGSTORE_OK)
     return code == IMGSTORE_ENOMEM ? ims_fail_nomem(err)
                                    : ims_fail(err, IMGSTORE_EFORMAT, "the name of the credential helper is too long");
-  return ims_process_run(a->program, verb, input, TIMEOUT_MS, cancelled, &a->output, &a->status, err);
+  const char *const arguments[] = {a->program, verb, NULL};
+  const ims_process process = {
+      .arguments = arguments, .input = input, .timeout_ms = TIMEOUT_MS, .cancelled = cancelled};
+  return ims_process_run(&process, &a->output, &a->status, err);
 }
 
 static void trim(ims_buf *output) {

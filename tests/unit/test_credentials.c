@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "engine/credential_key.h"
-#include "engine/credential_process.h"
+#include "engine/process.h"
 #include "engine/credentials.h"
 
 static char root[] = "/tmp/ims-credentials-XXXXXX";
@@ -287,11 +287,13 @@ static void test_helper_cancelled_and_late(void **state) {
                    IMGSTORE_ECANCELLED);
   assert_true(ims_now_ms() - start < 5000);
   ims_error late = IMS_ERROR_INIT;
+  const char *const sleep_minute[] = {"sleep", "60", NULL};
+  const ims_process sleeper = {.arguments = sleep_minute, .input = "", .timeout_ms = 300};
   ims_buf output;
   int status;
   ims_buf_init(&output, &core->alloc, 100);
   start = ims_now_ms();
-  assert_int_equal(ims_process_run("sleep", "60", "", 300, NULL, &output, &status, &late), IMGSTORE_ETIMEOUT);
+  assert_int_equal(ims_process_run(&sleeper, &output, &status, &late), IMGSTORE_ETIMEOUT);
   assert_true(ims_now_ms() - start < 5000);
   ims_buf_free(&output);
   assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left to be reaped */

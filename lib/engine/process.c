@@ -1,11 +1,11 @@
 /*
- * engine/credential_process.c (L4) - starts a program without a shell, with no descriptor but its three, and never
+ * engine/process.c (L4) - starts a program without a shell, with no descriptor but its three, and never
  * leaves it behind. Owns the child: it reaps exactly this process and installs no signal handler.
  *
  * The input is an unnamed file in memory: nothing to feed, no SIGPIPE when the program does not read it. It knows
- * nothing of credentials.
+ * nothing of what the program is for.
  */
-#include "engine/credential_process.h"
+#include "engine/process.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,12 +21,12 @@
 
 enum { SLICE_MS = 100, READ_PIECE = 4096 };
 
-typedef struct process {
+typedef struct running {
   pid_t pid;
   int output_fd;
   bool reaped;
   int status;
-} process;
+} running;
 
 static int make_input(const char *input, int *fd) {
   size_t size = strlen(input);
@@ -54,11 +54,13 @@ static int lift(int *fd) {
   return 0;
 }
 
-static int add_files(posix_spawn_file_actions_t *actions, int input_fd, int output_fd) {
+static int add_files(posix_spawn_file_actions_t *actions, int input_fd, int output_fd, bool errors_too) {
   int failed = posix_spawn_file_actions_adddup2(actions, input_fd, 0);
   if (!failed)
     failed = posix_spawn_file_actions_adddup2(actions, output_fd, 1);
-  if (!failed)
+  if (!failed && errors_too)
+    failed = posix_spawn_file_actions_adddup2(actions, output_fd, 2);
+  else if (!failed)
     failed = posix_spawn_file_actions_addopen(actions, 2, "/dev/null", O_WRONLY, 0);
 #if defined(__GLIBC__) && defined(__GLIBC_PREREQ)
 #if __GLIBC_PREREQ(2, 34)
@@ -85,29 +87,29 @@ static int add_signals(posix_spawnattr_t *attributes) {
   return failed ? failed : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
 }
 
-static int spawn(process *p, const char *program, const char *argument, int input_fd, int output_fd) {
+static int spawn(running *p, const ims_process *what, int input_fd, int output_fd) {
   posix_spawn_file_actions_t actions;
   posix_spawnattr_t attributes;
-  char *arguments[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)argument, NULL};
+  char *const *arguments = (char *const *)(uintptr_t)what->arguments;
   int failed = posix_spawn_file_actions_init(&actions);
   if (failed)
     return failed;
   failed = posix_spawnattr_init(&attributes);
   if (!failed) {
-    failed = add_files(&actions, input_fd, output_fd);
+    failed = add_files(&actions, input_fd, output_fd, what->errors_too);
     if (!failed)
       failed = add_signals(&attributes);
     if (!failed)
-      failed = posix_spawnp(&p->pid, program, &actions, &attributes, arguments, environ);
+      failed = posix_spawnp(&p->pid, arguments[0], &actions, &attributes, arguments, environ);
     posix_spawnattr_destroy(&attributes);
   }
   posix_spawn_file_actions_destroy(&actions);
   return failed;
 }
 
-static int start(process *p, const char *program, const char *argument, const char *input) {
+static int start(running *p, const ims_process *what) {
   int input_fd = -1, ends[2] = {-1, -1};
-  int failed = make_input(input, &input_fd);
+  int failed = make_input(what->input, &input_fd);
   if (!failed && pipe2(ends, O_CLOEXEC | O_NONBLOCK) < 0)
     failed = errno;
   /* Only our end must not block. */
@@ -118,7 +120,7 @@ static int start(process *p, const char *program, const char *argument, const ch
   if (!failed)
     failed = lift(&ends[1]);
   if (!failed)
-    failed = spawn(p, program, argument, input_fd, ends[1]);
+    failed = spawn(p, what, input_fd, ends[1]);
   if (input_fd >= 0)
     close(input_fd);
   if (ends[1] >= 0)
@@ -130,7 +132,7 @@ static int start(process *p, const char *program, const char *argument, const ch
 }
 
 /* True when the child is gone. flags: 0 waits, WNOHANG does not. */
-static bool reap(process *p, int flags) {
+static bool reap(running *p, int flags) {
   int status;
   pid_t got;
   if (p->reaped)
@@ -146,7 +148,7 @@ static bool reap(process *p, int flags) {
 }
 
 /* Everything that is there now. *end: no writer is left. */
-static int32_t drain(process *p, ims_buf *output, bool *end, const char *program, ims_error *err) {
+static int32_t drain(running *p, ims_buf *output, bool *end, const char *program, ims_error *err) {
   char piece[READ_PIECE];
   int32_t code = IMGSTORE_OK;
   while (code == IMGSTORE_OK) {
@@ -169,36 +171,35 @@ static int32_t drain(process *p, ims_buf *output, bool *end, const char *program
 }
 
 /* Until the child is gone. A process that it left behind may hold the output open: that is not waited for. */
-static int32_t follow(process *p, const char *program, uint32_t timeout_ms, const atomic_bool *cancelled,
-                      ims_buf *output, ims_error *err) {
-  int64_t deadline = ims_now_ms() + timeout_ms;
+static int32_t follow(running *p, const ims_process *what, ims_buf *output, ims_error *err) {
+  const char *program = what->arguments[0];
+  int64_t deadline = ims_now_ms() + what->timeout_ms;
   bool end = false;
   for (;;) {
     bool gone = reap(p, WNOHANG);
     int32_t code = end ? IMGSTORE_OK : drain(p, output, &end, program, err);
     if (code != IMGSTORE_OK || gone)
       return code;
-    if (cancelled && atomic_load(cancelled))
+    if (what->cancelled && atomic_load(what->cancelled))
       return ims_fail(err, IMGSTORE_ECANCELLED, "cancelled");
     if (ims_now_ms() >= deadline)
-      return ims_fail(err, IMGSTORE_ETIMEOUT, "%s: no answer within %u s", program, timeout_ms / 1000);
+      return ims_fail(err, IMGSTORE_ETIMEOUT, "%s: no answer within %u s", program, what->timeout_ms / 1000);
     /* Between the end of its output and its exit there is nothing to poll, but it will not be long. */
     struct pollfd ready = {end ? -1 : p->output_fd, POLLIN, 0};
     poll(&ready, 1, end ? 1 : SLICE_MS);
   }
 }
 
-int32_t ims_process_run(const char *program, const char *argument, const char *input, uint32_t timeout_ms,
-                        const atomic_bool *cancelled, ims_buf *output, int *status, ims_error *err) {
-  process p = {.pid = -1, .output_fd = -1, .status = IMS_PROCESS_UNKNOWN};
+int32_t ims_process_run(const ims_process *process, ims_buf *output, int *status, ims_error *err) {
+  running p = {.pid = -1, .output_fd = -1, .status = IMS_PROCESS_UNKNOWN};
   *status = IMS_PROCESS_UNKNOWN;
-  int failed = start(&p, program, argument, input);
+  int failed = start(&p, process);
   if (failed) {
     char reason[128];
     ims_errno_text(failed, reason, sizeof reason);
-    return ims_fail(err, IMGSTORE_EIO, "%s cannot be started: %s", program, reason);
+    return ims_fail(err, IMGSTORE_EIO, "%s cannot be started: %s", process->arguments[0], reason);
   }
-  int32_t code = follow(&p, program, timeout_ms, cancelled, output, err);
+  int32_t code = follow(&p, process, output, err);
   if (!reap(&p, WNOHANG)) {
     kill(p.pid, SIGKILL);
     reap(&p, 0);
