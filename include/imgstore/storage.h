@@ -102,6 +102,19 @@ typedef struct imgstore_storage {
    * when visit returns 0 and kept when it returns 1. Blobs in quarantine are removed too. Optional.
    */
   int32_t (*ingest_sweep)(void *user_data, imgstore_blob_visit visit, void *visit_data);
+
+  /**
+   * Begins bringing in a blob that is being made: digest and size are known at its end only. It is written, read and
+   * flushed as any other; nobody else sees it, and it is never resumed: closing it drops the bytes whatever keep says,
+   * and so does the death of the process. Optional, together with ingest_name: without them the library keeps the bytes
+   * in memory until it knows the digest.
+   */
+  int32_t (*ingest_create)(void *user_data, void **ingest);
+  /**
+   * All bytes of an ingest that ingest_create began are written: this is their digest and size. Called once;
+   * ingest_commit follows, and keeps a blob that is there already under that digest when it is known to be right.
+   */
+  int32_t (*ingest_name)(void *user_data, void *ingest, const char *digest, uint64_t size);
 } imgstore_storage;
 
 #ifdef __cplusplus

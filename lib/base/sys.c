@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -121,6 +122,7 @@ const ims_sys ims_sys_default = {
     .setxattr = setxattr,
     .lsetxattr = lsetxattr,
     .flock = flock,
+    .memfd_create = memfd_create,
     .readlinkat = readlinkat,
     .getdents64 = default_getdents64,
     .statx = statx,

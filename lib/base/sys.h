@@ -61,6 +61,7 @@ typedef struct ims_sys {
   int (*setxattr)(const char *path, const char *name, const void *value, size_t size, int flags);
   int (*lsetxattr)(const char *path, const char *name, const void *value, size_t size, int flags);
   int (*flock)(int fd, int operation);
+  int (*memfd_create)(const char *name, unsigned flags);
   ssize_t (*readlinkat)(int dir, const char *path, char *buffer, size_t size);
   /** getdents64(2); entries are parsed by the caller. */
   long (*getdents64)(int fd, void *buffer, size_t size);

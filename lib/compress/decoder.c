@@ -159,4 +159,3 @@ const char *ims_format_name(int32_t format) {
     return "none";
   }
 }
-

@@ -1,9 +1,10 @@
 /*
- * compress/gzip_isal.c (L1) - gzip streams by ISA-L, the fast engine. The only file that sees ISA-L; it knows nothing
- * of limits. Accepts and rejects what gzip_zlib.c does, with one exception that the library offers no way to see: a
- * block whose Huffman code lengths leave codes unused. No encoder writes one, and all that it says is still checked
- * against the member's CRC.
+ * compress/gzip_isal.c (L1) - gzip streams by ISA-L, the fast engine, read and made. The only file that sees ISA-L; it
+ * knows nothing of limits. Accepts and rejects what gzip_zlib.c does, with one exception that the library offers no way
+ * to see: a block whose Huffman code lengths leave codes unused. No encoder writes one, and all that it says is still
+ * checked against the member's CRC.
  */
+#include "compress/block_engine.h"
 #include "compress/engine.h"
 
 #if IMS_HAVE_ISAL
@@ -136,5 +137,67 @@ static const char *isal_finish(const void *engine) {
 }
 
 const ims_engine ims_engine_gzip_isal = {"isal", isal_open, isal_close, isal_reset, isal_run, isal_finish};
+
+/* --- making ----------------------------------------------------------------------------------------------------------
+ */
+
+enum { LEVEL_DEFAULT = 1, LEVEL_MAX = 3 };
+
+typedef struct isal_maker {
+  const ims_alloc *alloc;
+  uint32_t level;
+  uint32_t memory_size;
+  uint8_t *memory; /* the level's */
+  struct isal_zstream stream;
+} isal_maker;
+
+static uint32_t memory_of(int32_t level) {
+  return level == 1 ? ISAL_DEF_LVL1_DEFAULT : level == 2 ? ISAL_DEF_LVL2_DEFAULT : ISAL_DEF_LVL3_DEFAULT;
+}
+
+static void maker_close(void *engine) {
+  isal_maker *m = engine;
+  ims_free(m->alloc, m->memory);
+  ims_free(m->alloc, m);
+}
+
+static void *maker_open(const ims_alloc *alloc, int32_t level) {
+  isal_maker *m = ims_calloc(alloc, 1, sizeof *m);
+  if (!m)
+    return NULL;
+  m->alloc = alloc;
+  m->level = (uint32_t)level;
+  m->memory_size = memory_of(level);
+  m->memory = ims_malloc(alloc, m->memory_size);
+  if (m->memory)
+    return m;
+  maker_close(m);
+  return NULL;
+}
+
+static int32_t maker_run(void *engine, ims_encode_block *b) {
+  isal_maker *m = engine;
+  struct isal_zstream *z = &m->stream;
+  isal_deflate_init(z);
+  z->level = m->level;
+  z->level_buf = m->memory;
+  z->level_buf_size = m->memory_size;
+  z->gzip_flag = IGZIP_DEFLATE;
+  z->flush = b->last ? NO_FLUSH : SYNC_FLUSH;
+  z->end_of_stream = b->last;
+  if (b->history_size &&
+      isal_deflate_set_dict(z, (uint8_t *)(uintptr_t)b->history, (uint32_t)b->history_size) != COMP_OK)
+    return IMGSTORE_EINVALID;
+  z->next_in = (uint8_t *)(uintptr_t)b->in; /* it reads only: the type lacks a const */
+  z->avail_in = (uint32_t)b->in_size;
+  z->next_out = b->out;
+  z->avail_out = (uint32_t)b->room;
+  int rc = isal_deflate(z);
+  b->made = b->room - z->avail_out;
+  b->crc = checksum(0, b->in, b->in_size);
+  return rc == COMP_OK && !z->avail_in && z->avail_out ? IMGSTORE_OK : IMGSTORE_EINVALID;
+}
+
+const ims_block_engine ims_block_engine_isal = {LEVEL_DEFAULT, LEVEL_MAX, maker_open, maker_close, maker_run};
 
 #endif

@@ -1,11 +1,12 @@
 /*
- * compress/gzip_zlib.c (L1) - gzip streams by zlib: always built in, the reference for the other engine. The only
- * file that sees zlib; it knows nothing of limits.
+ * compress/gzip_zlib.c (L1) - gzip streams by zlib, read and made: always built in, the reference for the other engine.
+ * The only file that sees zlib; it knows nothing of limits.
  */
 #include <limits.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "compress/block_engine.h"
 #include "compress/engine.h"
 
 enum { GZIP_ONLY = 16 };
@@ -99,3 +100,63 @@ static const char *zlib_finish(const void *engine) {
 }
 
 const ims_engine ims_engine_gzip_zlib = {"zlib", zlib_open, zlib_close, zlib_reset, zlib_run, zlib_finish};
+
+/* --- making ----------------------------------------------------------------------------------------------------------
+ */
+
+enum { RAW_WINDOW = -MAX_WBITS, MEMORY_LEVEL = 8, LEVEL_DEFAULT = 6, LEVEL_MAX = 9 };
+
+typedef struct zlib_maker {
+  const ims_alloc *alloc;
+  z_stream stream;
+} zlib_maker;
+
+static voidpf maker_allocate(voidpf opaque, uInt items, uInt size) {
+  return ims_calloc(((zlib_maker *)opaque)->alloc, items, size);
+}
+
+static void maker_release(voidpf opaque, voidpf memory) {
+  ims_free(((zlib_maker *)opaque)->alloc, memory);
+}
+
+static void *maker_open(const ims_alloc *alloc, int32_t level) {
+  zlib_maker *m = ims_calloc(alloc, 1, sizeof *m);
+  if (!m)
+    return NULL;
+  m->alloc = alloc;
+  m->stream.zalloc = maker_allocate;
+  m->stream.zfree = maker_release;
+  m->stream.opaque = m;
+  if (deflateInit2(&m->stream, level, Z_DEFLATED, RAW_WINDOW, MEMORY_LEVEL, Z_DEFAULT_STRATEGY) == Z_OK)
+    return m;
+  ims_free(alloc, m);
+  return NULL;
+}
+
+static void maker_close(void *engine) {
+  zlib_maker *m = engine;
+  deflateEnd(&m->stream);
+  ims_free(m->alloc, m);
+}
+
+static int32_t maker_run(void *engine, ims_encode_block *b) {
+  z_stream *z = &((zlib_maker *)engine)->stream;
+  if (deflateReset(z) != Z_OK)
+    return IMGSTORE_EINVALID;
+  if (b->history_size && deflateSetDictionary(z, b->history, (uInt)b->history_size) != Z_OK)
+    return IMGSTORE_EINVALID;
+  z->next_in = (z_const Bytef *)b->in;
+  z->avail_in = (uInt)b->in_size;
+  z->next_out = b->out;
+  z->avail_out = (uInt)b->room;
+  int rc = deflate(z, b->last ? Z_FINISH : Z_SYNC_FLUSH);
+  b->made = b->room - z->avail_out;
+  b->crc = (uint32_t)crc32(0, b->in, (uInt)b->in_size);
+  return rc == (b->last ? Z_STREAM_END : Z_OK) && !z->avail_in && z->avail_out ? IMGSTORE_OK : IMGSTORE_EINVALID;
+}
+
+const ims_block_engine ims_block_engine_zlib = {LEVEL_DEFAULT, LEVEL_MAX, maker_open, maker_close, maker_run};
+
+uint32_t ims_encode_crc_join(uint32_t first, uint32_t second, uint64_t size) {
+  return (uint32_t)crc32_combine(first, second, (z_off_t)size);
+}

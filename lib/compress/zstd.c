@@ -1,9 +1,10 @@
 /*
- * compress/zstd.c (L1) - zstd streams: frames one after the other, skippable ones included. The only file that sees
- * libzstd; of the limits it knows the window only, which libzstd must refuse before it allocates.
+ * compress/zstd.c (L1) - zstd streams, read and made: frames one after the other, skippable ones included. The only
+ * file that sees libzstd; of the limits it knows the window only, which libzstd must refuse before it allocates.
  */
 #define ZSTD_STATIC_LINKING_ONLY /* ZSTD_createDCtx_advanced: memory from the caller's allocator */
 
+#include "compress/block_engine.h"
 #include "compress/engine.h"
 
 #if IMS_HAVE_ZSTD
@@ -126,5 +127,49 @@ static const char *zstd_finish(const void *engine) {
 }
 
 const ims_engine ims_engine_zstd = {"zstd", zstd_open, zstd_close, zstd_reset, zstd_run, zstd_finish};
+
+/* --- making ----------------------------------------------------------------------------------------------------------
+ */
+
+enum { LEVEL_DEFAULT = 3, LEVEL_MAX = 19 };
+
+typedef struct zstd_maker {
+  const ims_alloc *alloc;
+  ZSTD_CCtx *context;
+} zstd_maker;
+
+static void maker_close(void *engine) {
+  zstd_maker *m = engine;
+  ZSTD_freeCCtx(m->context);
+  ims_free(m->alloc, m);
+}
+
+static void *maker_open(const ims_alloc *alloc, int32_t level) {
+  zstd_maker *m = ims_calloc(alloc, 1, sizeof *m);
+  if (!m)
+    return NULL;
+  m->alloc = alloc;
+  ZSTD_customMem memory = {allocate, release, (void *)(uintptr_t)alloc};
+  m->context = ZSTD_createCCtx_advanced(memory);
+  if (m->context && !ZSTD_isError(ZSTD_CCtx_setParameter(m->context, ZSTD_c_compressionLevel, level)))
+    return m;
+  maker_close(m);
+  return NULL;
+}
+
+/** A frame of its own: frames one after the other are one stream. An empty one is needed only when it is the first. */
+static int32_t maker_run(void *engine, ims_encode_block *b) {
+  zstd_maker *m = engine;
+  b->crc = 0;
+  if (!b->in_size && b->history_size)
+    return IMGSTORE_OK;
+  size_t result = ZSTD_compress2(m->context, b->out, b->room, b->in, b->in_size);
+  if (ZSTD_isError(result))
+    return ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? IMGSTORE_ENOMEM : IMGSTORE_EINVALID;
+  b->made = result;
+  return IMGSTORE_OK;
+}
+
+const ims_block_engine ims_block_engine_zstd = {LEVEL_DEFAULT, LEVEL_MAX, maker_open, maker_close, maker_run};
 
 #endif

@@ -4,14 +4,21 @@
  *
  * The file of an ingest is locked (flock) by whoever writes it, so that two processes never fetch one blob at once and
  * a dead process's bytes can be taken over. Verification happens above.
+ *
+ * The file of a blob that is being made has a random name, and nobody can take it over: whoever makes the next one
+ * removes those of dead processes.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/text.h"
 #include "store/layout.h"
+
+#define UNNAMED_PREFIX "new-"
 
 enum {
   OPEN_TRIES = 100,
@@ -29,6 +36,7 @@ typedef struct open_ingest {
   uint64_t size;
   uint64_t written;
   uint64_t handed; /**< written back up to here */
+  bool unnamed;    /**< made without a digest */
   bool flushed;
   bool broken; /**< a write or flush failed: what the file holds is unknown */
 } open_ingest;
@@ -108,6 +116,74 @@ static int32_t ingest_open(void *user_data, const char *digest, uint64_t size, v
   *ingest = in;
   *offset = in->written;
   return IMGSTORE_OK;
+}
+
+/** Removes the file of a blob that was being made by a process that is gone. */
+static int32_t drop_unnamed(void *data, const char *name, unsigned char type) {
+  ims_layout *l = data;
+  int dir = l->folder[IMS_LAYOUT_INGEST], fd;
+  struct stat st;
+  if (type != DT_REG || !ims_starts_with(name, UNNAMED_PREFIX) || ims_layout_open_regular(l, dir, name, &fd, &st))
+    return IMGSTORE_OK;
+  if (ims_layout_flock(l, fd, LOCK_EX | LOCK_NB) == IMGSTORE_OK)
+    l->sys->unlinkat(dir, name, 0);
+  ims_layout_close(l, &fd);
+  return IMGSTORE_OK;
+}
+
+/** Another process may take the new file for a dead one's before it is locked: then it is gone, and we try again. */
+static int32_t make_unnamed(ims_layout *l, open_ingest *in) {
+  int dir = l->folder[IMS_LAYOUT_INGEST];
+  for (int i = 0; i < OPEN_TRIES; i++) {
+    char random[IMS_LAYOUT_RANDOM];
+    ims_layout_random(random);
+    snprintf(in->name, sizeof in->name, UNNAMED_PREFIX "%s", random);
+    in->fd = l->sys->openat(dir, in->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (in->fd < 0 && errno == EEXIST)
+      continue;
+    if (in->fd < 0)
+      return ims_code_of_errno(errno);
+    int32_t rc = ims_layout_flock(l, in->fd, LOCK_EX | LOCK_NB);
+    if (!rc && ims_layout_same_file(l, dir, in->name, in->fd))
+      return IMGSTORE_OK;
+    if (rc && rc != IMGSTORE_EBUSY)
+      l->sys->unlinkat(dir, in->name, 0);
+    ims_layout_close(l, &in->fd);
+    if (rc && rc != IMGSTORE_EBUSY)
+      return rc;
+  }
+  return IMGSTORE_EBUSY;
+}
+
+static int32_t ingest_create(void *user_data, void **ingest) {
+  ims_layout *l = user_data;
+  *ingest = NULL;
+  if (l->read_only)
+    return IMGSTORE_EACCESS;
+  open_ingest *in = ims_calloc(&l->core->alloc, 1, sizeof *in);
+  if (!in)
+    return IMGSTORE_ENOMEM;
+  in->unnamed = true;
+  in->size = UINT64_MAX;
+  (void)ims_layout_scan(l, l->folder[IMS_LAYOUT_INGEST], drop_unnamed, l);
+  int32_t rc = make_unnamed(l, in);
+  if (rc) {
+    ims_free(&l->core->alloc, in);
+    return rc;
+  }
+  *ingest = in;
+  return IMGSTORE_OK;
+}
+
+static int32_t ingest_name(void *user_data, void *ingest, const char *digest, uint64_t size) {
+  open_ingest *in = ingest;
+  (void)user_data;
+  if (!in->unnamed || in->digest.algorithm || in->written != size)
+    return IMGSTORE_EINVALID;
+  int32_t rc = ims_digest_parse(&in->digest, digest, strlen(digest), NULL);
+  if (!rc)
+    in->size = size;
+  return rc;
 }
 
 /* --- bytes ----------------------------------------------------------------------------------------------------- */
@@ -205,7 +281,7 @@ static int32_t publish(ims_layout *l, open_ingest *in) {
   int dir;
   bool ours;
   struct stat st;
-  if (in->written != in->size)
+  if (in->written != in->size || !in->digest.algorithm)
     return IMGSTORE_EINVALID;
   int32_t rc = ims_layout_blob_dir(l, in->digest.algorithm, true, &dir);
   /* Another tool's user reads the store too, whatever the umask was. */
@@ -225,7 +301,7 @@ static int32_t publish(ims_layout *l, open_ingest *in) {
 static void ingest_close(void *user_data, void *ingest, int32_t keep) {
   ims_layout *l = user_data;
   open_ingest *in = ingest;
-  if ((!keep || in->broken || in->written == 0) &&
+  if ((!keep || in->unnamed || in->broken || in->written == 0) &&
       ims_layout_same_file(l, l->folder[IMS_LAYOUT_INGEST], in->name, in->fd))
     l->sys->unlinkat(l->folder[IMS_LAYOUT_INGEST], in->name, 0);
   ims_layout_close(l, &in->fd);
@@ -275,6 +351,8 @@ static int32_t sweep_ingest(void *data, const char *name, unsigned char type) {
   int dir = l->folder[IMS_LAYOUT_INGEST], fd;
   ims_digest digest;
   struct stat st;
+  if (ims_starts_with(name, UNNAMED_PREFIX))
+    return drop_unnamed(l, name, type);
   if (type != DT_REG || !ims_layout_flat_digest(name, &digest) || ims_layout_open_regular(l, dir, name, &fd, &st))
     return IMGSTORE_OK;
   int32_t rc = IMGSTORE_OK;
@@ -328,5 +406,7 @@ void ims_layout_ingest_entries(imgstore_storage *storage) {
   storage->ingest_commit = ingest_commit;
   storage->ingest_close = ingest_close;
   storage->ingest_sweep = ingest_sweep;
+  storage->ingest_create = ingest_create;
+  storage->ingest_name = ingest_name;
   storage->barrier = barrier;
 }

@@ -17,6 +17,7 @@ struct ims_memory_piece {
   bool listed;
   bool verified;
   bool held;       /**< an ingest that is open */
+  bool unnamed;    /**< an ingest that was made without a digest: in no list, never resumed */
   uint64_t expect; /**< the size an ingest will have */
 };
 
@@ -221,6 +222,33 @@ static int32_t ingest_open(void *user_data, const char *digest, uint64_t size, v
   return rc;
 }
 
+static int32_t ingest_create(void *user_data, void **ingest) {
+  ims_memory *m = user_data;
+  ims_memory_piece *p = ims_calloc(&m->core->alloc, 1, sizeof *p);
+  *ingest = p;
+  if (!p)
+    return IMGSTORE_ENOMEM;
+  p->held = p->unnamed = true;
+  p->expect = SIZE_MAX;
+  return IMGSTORE_OK;
+}
+
+static int32_t ingest_name(void *user_data, void *ingest, const char *digest, uint64_t size) {
+  ims_memory *m = user_data;
+  ims_memory_piece *p = ingest;
+  ims_digest checked;
+  int32_t rc = ims_digest_parse(&checked, digest, strlen(digest), NULL);
+  pthread_mutex_lock(&m->mutex);
+  if (!rc && (!p->unnamed || p->digest[0] || p->size != size))
+    rc = IMGSTORE_EINVALID;
+  if (!rc) {
+    memcpy(p->digest, checked.text, sizeof p->digest);
+    p->expect = size;
+  }
+  pthread_mutex_unlock(&m->mutex);
+  return rc;
+}
+
 static int32_t ingest_read(void *user_data, void *ingest, uint64_t offset, void *buffer, size_t size, size_t *got) {
   return read_piece(user_data, ingest, offset, buffer, size, got);
 }
@@ -246,7 +274,7 @@ static int32_t ingest_write(void *user_data, void *ingest, uint64_t offset, cons
 
 static void close_ingest(ims_memory *m, ims_memory_piece *p, bool keep) {
   p->held = false;
-  if (keep && p->size)
+  if (keep && p->size && !p->unnamed)
     return;
   unlist(&m->ingests, p);
   free_piece(m, p);
@@ -263,7 +291,7 @@ static int32_t ingest_commit(void *user_data, void *ingest) {
   ims_memory *m = user_data;
   ims_memory_piece *p = ingest;
   pthread_mutex_lock(&m->mutex);
-  int32_t rc = p->size == p->expect ? IMGSTORE_OK : IMGSTORE_EINVALID;
+  int32_t rc = p->size == p->expect && p->digest[0] ? IMGSTORE_OK : IMGSTORE_EINVALID;
   ims_memory_piece *old = rc ? NULL : find(m->blobs, p->digest);
   if (rc || (old && old->verified)) {
     close_ingest(m, p, rc != IMGSTORE_OK);
@@ -271,8 +299,8 @@ static int32_t ingest_commit(void *user_data, void *ingest) {
     if (old)
       drop_blob(m, old);
     unlist(&m->ingests, p);
-    p->held = false;
-    p->verified = true;
+    p->held = p->unnamed = false;
+    p->listed = p->verified = true;
     p->next = m->blobs;
     m->blobs = p;
   }
@@ -364,6 +392,8 @@ int32_t ims_memory_storage_open(ims_core *core, uint64_t max_bytes, imgstore_sto
       .ingest_close = ingest_close,
       .destroy = destroy,
       .ingest_sweep = ingest_sweep,
+      .ingest_create = ingest_create,
+      .ingest_name = ingest_name,
   };
   ims_memory_name_entries(storage);
   return IMGSTORE_OK;

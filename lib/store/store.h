@@ -79,6 +79,10 @@ typedef struct ims_ingest {
   uint64_t left;   /**< bytes that an earlier ingest left */
   ims_hash hash;
   bool verified; /**< size and digest are right, and nothing was written since */
+  bool unnamed;  /**< ims_ingest_create made it and ims_ingest_name has not been called */
+  bool spooled;  /**< the storage takes no unnamed ingest: its bytes are in spool until it has its name */
+  bool kept;     /**< its blob was there already */
+  int spool;
 } ims_ingest;
 
 /**
@@ -92,6 +96,16 @@ int32_t ims_ingest_begin(ims_ingest *ingest, imgstore_store *store, const ims_di
                          ims_error *err);
 /** Hashes at most budget bytes of what an earlier ingest left. IMGSTORE_EAGAIN: there is more. */
 int32_t ims_ingest_resume(ims_ingest *ingest, uint64_t budget, ims_error *err);
+/**
+ * A blob that is being made: its digest (sha256) and size are known when all of it was written, by ims_ingest_name.
+ * Nobody else sees it before it is committed; it is never resumed.
+ */
+int32_t ims_ingest_create(ims_ingest *ingest, imgstore_store *store, ims_error *err);
+/**
+ * All bytes of a blob that is being made were written: sets ingest->digest and size. Then the digest is leased, and
+ * verify and commit follow as for any other. A blob that is there already under that digest is kept.
+ */
+int32_t ims_ingest_name(ims_ingest *ingest, ims_error *err);
 /** Hashes and writes. More than size is IMGSTORE_EDIGEST. May run on a worker when the storage is concurrent. */
 int32_t ims_ingest_write(ims_ingest *ingest, const void *data, size_t size, ims_error *err);
 /** Drops what was written and starts at offset 0. */

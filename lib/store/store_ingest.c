@@ -3,6 +3,7 @@
  */
 #include <string.h>
 
+#include "store/spool.h"
 #include "store/store.h"
 #include "store/walk.h"
 
@@ -59,6 +60,39 @@ int32_t ims_ingest_open(ims_ingest *ingest, imgstore_store *store, const ims_dig
   return rc;
 }
 
+int32_t ims_ingest_create(ims_ingest *ingest, imgstore_store *store, ims_error *err) {
+  imgstore_storage *s = &store->storage;
+  int32_t rc;
+  memset(ingest, 0, sizeof *ingest);
+  ingest->digest = (ims_digest){.algorithm = IMS_HASH_SHA256, .text = "(new)"};
+  ingest->size = UINT64_MAX;
+  ingest->unnamed = true;
+  ingest->spooled = !s->ingest_create || !s->ingest_name;
+  if (ingest->spooled)
+    rc = ims_spool_open(ingest, store, err);
+  else
+    rc = ims_store_fail(s->ingest_create(s->user_data, &ingest->ingest), "cannot make a new blob", "", err);
+  if (rc)
+    return rc;
+  ingest->store = ims_store_ref(store);
+  ims_hash_init(&ingest->hash, IMS_HASH_SHA256);
+  return IMGSTORE_OK;
+}
+
+int32_t ims_ingest_name(ims_ingest *ingest, ims_error *err) {
+  imgstore_storage *s = &ingest->store->storage;
+  ims_hash hash = ingest->hash;
+  if (!ingest->unnamed)
+    return ims_fail(err, IMGSTORE_EINVALID, "blob %s: has its name already", ingest->digest.text);
+  ims_digest_from_hash(&ingest->digest, &hash);
+  ingest->size = ingest->offset;
+  ingest->unnamed = false;
+  if (ingest->spooled)
+    return IMGSTORE_OK;
+  return ims_store_fail(s->ingest_name(s->user_data, ingest->ingest, ingest->digest.text, ingest->size),
+                        "cannot name blob", ingest->digest.text, err);
+}
+
 int32_t ims_ingest_write(ims_ingest *ingest, const void *data, size_t size, ims_error *err) {
   imgstore_storage *s = &ingest->store->storage;
   if (size > ingest->size - ingest->offset)
@@ -67,9 +101,14 @@ int32_t ims_ingest_write(ims_ingest *ingest, const void *data, size_t size, ims_
   if (!size)
     return IMGSTORE_OK;
   ingest->verified = false;
-  int32_t rc = s->ingest_write(s->user_data, ingest->ingest, ingest->offset, data, size);
+  int32_t rc;
+  if (ingest->spooled)
+    rc = ims_spool_write(ingest, ingest->offset, data, size, err);
+  else
+    rc = ims_store_fail(s->ingest_write(s->user_data, ingest->ingest, ingest->offset, data, size), "cannot write blob",
+                        ingest->digest.text, err);
   if (rc)
-    return ims_store_fail(rc, "cannot write blob", ingest->digest.text, err);
+    return rc;
   ims_hash_update(&ingest->hash, data, size);
   ingest->offset += size;
   return IMGSTORE_OK;
@@ -80,6 +119,8 @@ int32_t ims_ingest_restart(ims_ingest *ingest, ims_error *err) {
   ims_hash_init(&ingest->hash, ingest->digest.algorithm);
   ingest->offset = ingest->left = 0;
   ingest->verified = false;
+  if (ingest->spooled)
+    return IMGSTORE_OK;
   return ims_store_fail(s->ingest_write(s->user_data, ingest->ingest, 0, "", 0), "cannot start over blob",
                         ingest->digest.text, err);
 }
@@ -87,6 +128,8 @@ int32_t ims_ingest_restart(ims_ingest *ingest, ims_error *err) {
 int32_t ims_ingest_read(ims_ingest *ingest, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err) {
   imgstore_storage *s = &ingest->store->storage;
   *got = 0;
+  if (ingest->spooled)
+    return ims_spool_read(ingest, offset, buffer, size, got, err);
   int32_t rc = s->ingest_read(s->user_data, ingest->ingest, offset, buffer, size, got);
   if (!rc && *got > size)
     rc = IMGSTORE_EPROTOCOL;
@@ -116,13 +159,18 @@ int32_t ims_ingest_verify(ims_ingest *ingest, ims_error *err) {
     ims_ingest_restart(ingest, NULL);
     return rc;
   }
-  if (s->ingest_flush)
+  if (ingest->spooled)
+    rc = ims_spool_place(ingest, err);
+  if (rc)
+    return rc;
+  if (s->ingest_flush && !ingest->kept)
     rc = s->ingest_flush(s->user_data, ingest->ingest);
   ingest->verified = rc == IMGSTORE_OK;
   return ims_store_fail(rc, "cannot flush blob", ingest->digest.text, err);
 }
 
 static void forget(ims_ingest *ingest) {
+  ims_spool_close(ingest);
   ims_store_unref(ingest->store);
   ingest->store = NULL;
   ingest->ingest = NULL;
@@ -133,9 +181,9 @@ int32_t ims_ingest_commit(ims_ingest *ingest, ims_error *err) {
   void *lock = NULL;
   int32_t rc =
       ingest->verified ? IMGSTORE_OK : ims_fail(err, IMGSTORE_EINVALID, "blob %s: not verified", ingest->digest.text);
-  if (!rc)
+  if (!rc && !ingest->kept)
     rc = ims_store_lock(ingest->store, 0, &lock, err);
-  if (rc) {
+  if (rc || ingest->kept) {
     ims_ingest_close(ingest, true);
     return rc;
   }
@@ -146,9 +194,10 @@ int32_t ims_ingest_commit(ims_ingest *ingest, ims_error *err) {
 }
 
 void ims_ingest_close(ims_ingest *ingest, bool keep) {
-  if (!ingest->ingest)
+  if (!ingest->store)
     return;
   imgstore_storage *s = &ingest->store->storage;
-  s->ingest_close(s->user_data, ingest->ingest, keep);
+  if (!ingest->spooled)
+    s->ingest_close(s->user_data, ingest->ingest, keep);
   forget(ingest);
 }

@@ -317,6 +317,82 @@ static void sweep_asks_first(run *r) {
   r->s.ingest_close(r->s.user_data, held, 0);
 }
 
+/* --- rules: blobs that are being made
+ * ---------------------------------------------------------------------------------
+ */
+
+static int32_t create(run *r, const void *data, size_t size, void **in) {
+  int32_t rc = r->s.ingest_create(r->s.user_data, in);
+  return rc ? rc : r->s.ingest_write(r->s.user_data, *in, 0, data, size);
+}
+
+static int makes_unnamed(const run *r) {
+  return r->s.ingest_create && r->s.ingest_name;
+}
+
+static void unnamed_get_their_names(run *r) {
+  void *in, *second;
+  size_t got;
+  char buffer[8];
+  tally t = {0};
+  CHECK(r, !r->s.ingest_create == !r->s.ingest_name);
+  if (!makes_unnamed(r))
+    return;
+  if (!CHECK(r, create(r, "con", 3, &in) == 0) || !CHECK(r, create(r, "other", 5, &second) == 0))
+    return;
+  CHECK(r, r->s.ingest_write(r->s.user_data, in, 3, "tent", 4) == 0);
+  CHECK(r,
+        r->s.ingest_read(r->s.user_data, in, 2, buffer, 8, &got) == 0 && got == 5 && memcmp(buffer, "ntent", 5) == 0);
+  CHECK(r, r->s.blob_list(r->s.user_data, tally_blob, &t) == 0 && t.count == 0);
+  CHECK(r, r->s.ingest_name(r->s.user_data, in, D1, 6) != 0);
+  CHECK(r, r->s.ingest_name(r->s.user_data, in, D1, 7) == 0);
+  CHECK(r, r->s.ingest_name(r->s.user_data, in, D2, 7) != 0);
+  CHECK(r, is_absent(r, D1));
+  CHECK(r, !r->s.ingest_flush || r->s.ingest_flush(r->s.user_data, in) == 0);
+  CHECK(r, r->s.ingest_commit(r->s.user_data, in) == 0);
+  CHECK(r, holds(r, D1, "content", 7));
+  CHECK(r, r->s.ingest_name(r->s.user_data, second, D2, 5) == 0);
+  CHECK(r, r->s.ingest_commit(r->s.user_data, second) == 0);
+  CHECK(r, holds(r, D2, "other", 5) && holds(r, D1, "content", 7));
+  CHECK(r, r->s.blob_delete(r->s.user_data, D1) == 0 && is_absent(r, D1));
+}
+
+static void unnamed_keep_what_is_there(run *r) {
+  void *in, *named;
+  uint64_t offset;
+  if (!makes_unnamed(r))
+    return;
+  CHECK(r, put(r, D1, "content", 7) == 0);
+  if (!CHECK(r, create(r, "CONTENT", 7, &in) == 0) ||
+      !CHECK(r, r->s.ingest_open(r->s.user_data, D2, 7, &named, &offset) == 0))
+    return;
+  CHECK(r, r->s.ingest_name(r->s.user_data, in, D1, 7) == 0 && r->s.ingest_commit(r->s.user_data, in) == 0);
+  if (r->s.blob_is_verified)
+    CHECK(r, holds(r, D1, "content", 7));
+  /* One that somebody is bringing in under its name does not stand in the way. */
+  CHECK(r, r->s.ingest_write(r->s.user_data, named, 0, "fetched", 7) == 0);
+  if (!CHECK(r, create(r, "fetched", 7, &in) == 0))
+    return;
+  CHECK(r, r->s.ingest_name(r->s.user_data, in, D2, 7) == 0 && r->s.ingest_commit(r->s.user_data, in) == 0);
+  CHECK(r, r->s.ingest_commit(r->s.user_data, named) == 0);
+  CHECK(r, holds(r, D2, "fetched", 7));
+}
+
+static void unnamed_are_never_resumed(run *r) {
+  void *in;
+  tally t = {0};
+  if (!makes_unnamed(r))
+    return;
+  if (!CHECK(r, create(r, "content", 7, &in) == 0))
+    return;
+  r->s.ingest_close(r->s.user_data, in, 1);
+  CHECK(r, !r->s.ingest_sweep || (r->s.ingest_sweep(r->s.user_data, tally_blob, &t) == 0 && t.count == 0));
+  if (!CHECK(r, create(r, "content", 7, &in) == 0))
+    return;
+  CHECK(r, r->s.ingest_commit(r->s.user_data, in) != 0); /* without a name; that ends it */
+  CHECK(r, r->s.blob_list(r->s.user_data, tally_blob, &t) == 0 && t.count == 0);
+}
+
 /* --- rules: references ----------------------------------------------------------------------------------------------
  */
 
@@ -447,6 +523,9 @@ static const struct rule {
     {"a longer leftover is not resumed", longer_leftover_is_not_resumed},
     {"bad digests are refused", bad_digests_are_refused},
     {"sweep asks first", sweep_asks_first},
+    {"unnamed ingests get their names", unnamed_get_their_names},
+    {"unnamed ingests keep what is there", unnamed_keep_what_is_there},
+    {"unnamed ingests are never resumed", unnamed_are_never_resumed},
     {"references are kept", references_are_kept},
     {"references compare and set", references_compare_and_set},
     {"references go", references_go},
