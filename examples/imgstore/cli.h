@@ -39,7 +39,8 @@ struct cli {
 };
 
 extern const command command_pull, command_load, command_unpack, command_ls, command_history, command_inspect,
-    command_rm, command_tag, command_tags, command_prune, command_du, command_verify, command_login, command_logout;
+    command_rm, command_tag, command_tags, command_prune, command_du, command_verify, command_login, command_logout,
+    command_index;
 extern const option_group group_global, group_registry, group_unpack;
 
 /* --- session.c -----------------------------------------------------------------------------------------------------
@@ -101,6 +102,8 @@ int cli_finish_output(int status);
 
 /** --format: sets *json. false after a message: CLI_USAGE. */
 bool cli_format(cli *c, bool *json);
+/** --format of what is made: sets *format to IMGSTORE_FORMAT_*. false after a message: CLI_USAGE. */
+bool cli_image_format(cli *c, int32_t *format);
 
 /* --- names.c -------------------------------------------------------------------------------------------------------
  */

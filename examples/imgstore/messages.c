@@ -120,3 +120,12 @@ bool cli_format(cli *c, bool *json) {
   cli_usage(c, "--format is table or json, not %s", format);
   return false;
 }
+
+bool cli_image_format(cli *c, int32_t *format) {
+  const char *given = option_value(&c->args, OPTION_FORMAT);
+  *format = given && strcmp(given, "docker") == 0 ? IMGSTORE_FORMAT_DOCKER : IMGSTORE_FORMAT_OCI;
+  if (!given || *format == IMGSTORE_FORMAT_DOCKER || strcmp(given, "oci") == 0)
+    return true;
+  cli_usage(c, "--format is oci or docker, not %s", given);
+  return false;
+}

@@ -6,6 +6,7 @@
 #include "imgstore/context.h"
 #include "imgstore/error.h"
 #include "imgstore/image.h"
+#include "imgstore/index.h"
 #include "imgstore/layer.h"
 #include "imgstore/manifest.h"
 #include "imgstore/operation.h"

@@ -9,6 +9,7 @@
 #include "base/base64.h"
 #include "oci/compose_check.h"
 #include "oci/mediatype.h"
+#include "oci/pairs.h"
 
 const char ims_empty_json[3] = "{}";
 
@@ -97,6 +98,47 @@ static int32_t put_descriptor(ims_buf *out, const imgstore_descriptor *d, const 
     put_text_member(out, "artifactType", d->artifact_type);
   ims_buf_putc(out, '}');
   return rc;
+}
+
+int32_t ims_compose_descriptor(ims_buf *out, const imgstore_descriptor *d, const char *os_version, ims_error *err) {
+  int32_t rc = put_descriptor(out, d, os_version, err);
+  return rc || !out->failed ? rc : ims_fail(err, out->failed, "descriptor %s: too large", d->digest.text);
+}
+
+/* The annotations of a descriptor with one changed; nothing when none are left. */
+static int32_t put_changed(ims_buf *out, const ims_json_value *old, const char *key, const char *value,
+                           ims_error *err) {
+  ims_pair *pairs = NULL;
+  size_t count = 0;
+  int32_t rc = IMGSTORE_OK;
+  for (const ims_json_value *v = ims_json_first(old); !rc && v; v = ims_json_next(v))
+    if (ims_json_string(v))
+      rc = ims_pairs_add(out->alloc, &pairs, &count, ims_json_key(v), ims_json_string(v), err);
+  if (!rc)
+    rc = ims_pairs_set(out->alloc, &pairs, &count, key, value, err);
+  if (!rc)
+    rc = put_annotations(out, pairs, count, err);
+  ims_pairs_free(out->alloc, &pairs, &count);
+  return rc;
+}
+
+int32_t ims_compose_annotated(ims_buf *out, const ims_json_value *descriptor, const char *key, const char *value,
+                              ims_error *err) {
+  bool first = true;
+  ims_buf_putc(out, '{');
+  for (const ims_json_value *v = ims_json_first(descriptor); v; v = ims_json_next(v)) {
+    if (strcmp(ims_json_key(v), "annotations") == 0)
+      continue;
+    if (!first)
+      ims_buf_putc(out, ',');
+    first = false;
+    put_text(out, ims_json_key(v));
+    ims_buf_putc(out, ':');
+    ims_json_put_value(out, v);
+  }
+  int32_t rc = put_changed(out, ims_json_get(descriptor, "annotations"), key, value, err);
+  ims_buf_putc(out, '}');
+  return rc || !out->failed ? rc : ims_fail(err, out->failed, "descriptor: too large");
 }
 
 /* What Docker's documents have no room for. */

@@ -71,6 +71,13 @@ typedef struct ims_index_entry {
   const char *os_version;                /**< or NULL */
 } ims_index_entry;
 
+/** Appends one descriptor. os_version: or NULL. */
+int32_t ims_compose_descriptor(ims_buf *out, const imgstore_descriptor *descriptor, const char *os_version,
+                               ims_error *err);
+/** Appends a descriptor as it is but for one annotation, which is set, or removed (value NULL). */
+int32_t ims_compose_annotated(ims_buf *out, const ims_json_value *descriptor, const char *key, const char *value,
+                              ims_error *err);
+
 typedef struct ims_index_parts {
   int32_t family;            /**< IMS_FAMILY_* */
   const char *artifact_type; /**< or NULL */
