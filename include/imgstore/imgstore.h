@@ -2,6 +2,7 @@
 #ifndef IMGSTORE_IMGSTORE_H
 #define IMGSTORE_IMGSTORE_H
 
+#include "imgstore/archive.h"
 #include "imgstore/common.h"
 #include "imgstore/context.h"
 #include "imgstore/error.h"

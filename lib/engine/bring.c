@@ -210,12 +210,12 @@ static void destroy(imgstore_operation *op) {
   ims_core_unref(core);
 }
 
-static const ims_job bring_job = {advance, timeout, end, destroy};
+const ims_job bring_job = {advance, timeout, end, destroy};
 
-static int32_t bring_new(bring **out, imgstore_store *store, imgstore_event_fn progress, void *progress_data,
-                         ims_error *err) {
+int32_t bring_new(bring **out, size_t size, imgstore_store *store, imgstore_event_fn progress, void *progress_data,
+                  ims_error *err) {
   *out = NULL;
-  bring *b = ims_calloc(&store->core->alloc, 1, sizeof *b);
+  bring *b = ims_calloc(&store->core->alloc, 1, size);
   if (!b)
     return ims_fail_nomem(err);
   int32_t rc = ims_operation_init(&b->op, store->core, &bring_job, progress, progress_data, err);
@@ -228,15 +228,14 @@ static int32_t bring_new(bring **out, imgstore_store *store, imgstore_event_fn p
   return IMGSTORE_OK;
 }
 
-/* A job that could not be set up: end and destroy, with the error for the caller. */
-static int32_t give_up(bring *b, int32_t rc, ims_error *err) {
+int32_t bring_give_up(bring *b, int32_t rc, ims_error *err) {
   if (err && !err->code)
     *err = b->op.err;
   ims_operation_free(&b->op);
   return rc;
 }
 
-static int32_t add_root(bring *b, const char *name, const imgstore_descriptor *descriptor) {
+int32_t bring_add_root(bring *b, const char *name, const imgstore_descriptor *descriptor) {
   if (b->root_count >= MAX_ROOTS)
     return ims_fail(&b->op.err, IMGSTORE_ELIMIT, "more than %d references", MAX_ROOTS);
   if (b->root_count == b->root_capacity) {
@@ -312,7 +311,7 @@ static int32_t setup_pull(bring *b, imgstore_registry *registry, const char *ref
   pinned.digest = b->reference->digest;
   pinned.size = UINT64_MAX;
   pinned.media_type = "";
-  return add_root(b, b->reference->name, pinned.digest.algorithm ? &pinned : NULL);
+  return bring_add_root(b, b->reference->name, pinned.digest.algorithm ? &pinned : NULL);
 }
 
 int32_t ims_pull_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry,
@@ -320,111 +319,12 @@ int32_t ims_pull_start(imgstore_operation **op, imgstore_store *store, imgstore_
                        const imgstore_unpack_options *unpack, ims_error *err) {
   bring *b;
   *op = NULL;
-  int32_t rc = bring_new(&b, store, options->progress, options->progress_data, err);
+  int32_t rc = bring_new(&b, sizeof *b, store, options->progress, options->progress_data, err);
   if (rc)
     return rc;
   rc = setup_pull(b, registry, reference, options, unpack);
   if (rc)
-    return give_up(b, rc, err);
-  *op = &b->op;
-  return IMGSTORE_OK;
-}
-
-/* --- load
- * ------------------------------------------------------------------------------------------------------------------------
- */
-
-typedef struct load_roots {
-  bring *b;
-  const char *path;
-  const imgstore_load_options *options;
-} load_roots;
-
-/* "3.20" in /images/alpine is alpine:3.20; anything with a slash or colon is a name of its own. */
-static int32_t load_name(const load_roots *l, const char *name, ims_buf *out) {
-  if (name[0] && strpbrk(name, "/:"))
-    return ims_buf_puts(out, name);
-  size_t end = strlen(l->path);
-  while (end > 1 && l->path[end - 1] == '/')
-    end--;
-  size_t start = end;
-  while (start > 0 && l->path[start - 1] != '/')
-    start--;
-  for (size_t i = start; i < end; i++)
-    ims_buf_putc(out, ims_ascii_lower(l->path[i]));
-  return ims_buf_printf(out, ":%s", name[0] ? name : "latest");
-}
-
-static int32_t add_loaded(load_roots *l, const char *name, const ims_target *target) {
-  bring *b = l->b;
-  ims_buf text;
-  imgstore_reference *reference = NULL;
-  imgstore_descriptor descriptor;
-  memset(&descriptor, 0, sizeof descriptor);
-  descriptor.digest = target->digest;
-  descriptor.size = target->size;
-  descriptor.media_type = target->media_type;
-  if (target->malformed)
-    return ims_fail(&b->op.err, IMGSTORE_EFORMAT, "%s: the descriptor of \"%s\" has no valid size or media type",
-                    l->path, name);
-  ims_buf_init(&text, &b->op.core->alloc, 4096);
-  int32_t rc = l->options->rename ? ims_buf_puts(&text, l->options->rename) : load_name(l, name, &text);
-  if (rc)
-    ims_fail(&b->op.err, rc, "\"%s\": name is too long", name);
-  else
-    rc = ims_reference_parse(&reference, &b->op.core->alloc, ims_buf_text(&text), &b->op.err);
-  if (!rc)
-    rc = add_root(b, reference->name, &descriptor);
-  imgstore_reference_unref(reference);
-  ims_buf_free(&text);
-  return rc;
-}
-
-static int32_t visit_root(void *data, const char *name, const ims_target *target) {
-  load_roots *l = data;
-  return l->options->name && strcmp(l->options->name, name) != 0 ? IMGSTORE_OK : add_loaded(l, name, target);
-}
-
-static int32_t open_source(bring *b, const char *path) {
-  imgstore_store_options options;
-  imgstore_storage storage;
-  memset(&options, 0, sizeof options);
-  options.size = sizeof options;
-  options.flags = IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE;
-  int32_t rc = ims_layout_storage_open(b->op.core, path, &options, &storage, &b->op.err);
-  return rc ? rc : ims_store_new(&b->source, b->op.core, &storage, &b->op.err);
-}
-
-static int32_t setup_load(bring *b, const char *path, const imgstore_load_options *options) {
-  load_roots roots = {b, path, options};
-  b->all_platforms = b->sparse = !options->platform;
-  b->platform_required = options->platform != NULL;
-  int32_t rc = ims_platform_parse(&b->platform, options->platform, &b->op.err);
-  if (!rc && !(b->op.report = ims_report_new(&b->op.core->alloc)))
-    rc = ims_fail_nomem(&b->op.err);
-  if (!rc)
-    rc = open_source(b, path);
-  if (!rc)
-    rc = ims_ref_list(b->source, visit_root, &roots, &b->op.err);
-  if (!rc && !b->root_count)
-    rc = options->name ? ims_fail(&b->op.err, IMGSTORE_ENOTFOUND, "%s: has no reference \"%s\"", path, options->name)
-                       : ims_fail(&b->op.err, IMGSTORE_ENOTFOUND, "%s: holds no image", path);
-  if (!rc && options->rename && b->root_count > 1)
-    rc = ims_fail(&b->op.err, IMGSTORE_EINVALID, "%s: holds %zu references: say which one to rename", path,
-                  b->root_count);
-  return rc;
-}
-
-int32_t ims_load_start(imgstore_operation **op, imgstore_store *store, const char *path,
-                       const imgstore_load_options *options, ims_error *err) {
-  bring *b;
-  *op = NULL;
-  int32_t rc = bring_new(&b, store, options->progress, options->progress_data, err);
-  if (rc)
-    return rc;
-  rc = setup_load(b, path, options);
-  if (rc)
-    return give_up(b, rc, err);
+    return bring_give_up(b, rc, err);
   *op = &b->op;
   return IMGSTORE_OK;
 }

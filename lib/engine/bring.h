@@ -1,7 +1,8 @@
 /*
  * engine/bring.h (L4) - the job behind pull and load: brings images into a store from a registry or another store.
  *
- * Shared by three files: bring.c (the job), bring_graph.c (manifests, indexes, configs), bring_commit.c (publishing).
+ * Shared by bring.c (the job), bring_graph.c (manifests, indexes, configs), bring_commit.c (publishing), and what sets
+ * such a job up: load.c, save_dir.c.
  */
 #ifndef IMS_ENGINE_BRING_H
 #define IMS_ENGINE_BRING_H
@@ -67,6 +68,17 @@ struct bring {
   ims_unpacker *unpacker;
 };
 
+/* --- bring.c --- */
+
+extern const ims_job bring_job;
+/** size: of the struct that begins with the bring; the rest is zeroed too. */
+int32_t bring_new(bring **out, size_t size, imgstore_store *store, imgstore_event_fn progress, void *progress_data,
+                  ims_error *err);
+/** A job that could not be set up: end and destroy, with the error for the caller. */
+int32_t bring_give_up(bring *b, int32_t rc, ims_error *err);
+/** Adds a name that is set in the end. descriptor NULL: the tag of the job's reference. */
+int32_t bring_add_root(bring *b, const char *name, const imgstore_descriptor *descriptor);
+
 /* --- bring_graph.c --- */
 
 /** Adds a node to fetch. descriptor NULL: the tag of the job's reference. */
@@ -86,7 +98,7 @@ void bring_free_graph(bring *b);
 /** One stage of publishing; IMGSTORE_EAGAIN until the references are set. */
 int32_t bring_commit(bring *b);
 
-/* --- bring.c: the operations --- */
+/* --- the operations: bring.c, load.c --- */
 
 /** options: complete (all fields set), strings borrowed during the call. */
 int32_t ims_pull_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry,

@@ -11,9 +11,13 @@
 
 enum { TASKS_PER_STEP = 32 };
 
-static int watch(int epoll_fd, int fd) {
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+static int watch_for(int epoll_fd, int fd, uint32_t events) {
+  struct epoll_event event = {.events = events, .data.fd = fd};
   return epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) ? errno : 0;
+}
+
+static int watch(int epoll_fd, int fd) {
+  return watch_for(epoll_fd, fd, EPOLLIN);
 }
 
 int32_t ims_operation_init(imgstore_operation *op, ims_core *core, const ims_job *job, imgstore_event_fn progress,
@@ -61,6 +65,20 @@ int32_t ims_operation_watch(imgstore_operation *op, int fd, ims_error *err) {
     return ims_fail_os(err, failed, "cannot watch the transport's descriptor");
   op->transport_fd = fd;
   return IMGSTORE_OK;
+}
+
+int32_t ims_operation_await(imgstore_operation *op, int fd, bool write, ims_error *err) {
+  int failed = watch_for(op->epoll_fd, fd, write ? EPOLLOUT : EPOLLIN);
+  if (failed == EPERM)
+    ims_lane_signal(&op->lane);
+  else if (failed && failed != EEXIST)
+    return ims_fail_os(err, failed, "cannot watch a descriptor");
+  return IMGSTORE_OK;
+}
+
+void ims_operation_forget(imgstore_operation *op, int fd) {
+  struct epoll_event unused = {0};
+  epoll_ctl(op->epoll_fd, EPOLL_CTL_DEL, fd, &unused); /* fails when it was not watched */
 }
 
 /* Makes the operation's descriptor readable when the job's next deadline passes. */

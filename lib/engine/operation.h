@@ -54,6 +54,12 @@ int32_t ims_operation_init(imgstore_operation *op, ims_core *core, const ims_job
 void ims_operation_clean(imgstore_operation *op);
 /** Watches a descriptor for reading in addition to the operation's own. */
 int32_t ims_operation_watch(imgstore_operation *op, int fd, ims_error *err);
+/**
+ * Makes the operation's descriptor readable as long as fd can be read from, or written to; until ims_operation_forget.
+ * What cannot be waited for, such as a file, is ready at once.
+ */
+int32_t ims_operation_await(imgstore_operation *op, int fd, bool write, ims_error *err);
+void ims_operation_forget(imgstore_operation *op, int fd);
 /** The public calls. */
 int32_t ims_operation_step(imgstore_operation *op, int32_t timeout);
 void ims_operation_free(imgstore_operation *op);

@@ -1,0 +1,79 @@
+/*
+ * imgstore/archive.h - images as single files: save; root file systems as images: import, export. Archives are loaded
+ * with imgstore_load of transfer.h.
+ *
+ * Archives are written in one pass, to a file, to a descriptor that may be a pipe, or to a callback; nothing is
+ * spooled. The same content of a store gives the same bytes. Sources: image-spec 1.1 image-layout; Docker image spec
+ * v1.2 "Combined Image JSON + Filesystem Changeset Format".
+ */
+#ifndef IMGSTORE_ARCHIVE_H
+#define IMGSTORE_ARCHIVE_H
+
+#include "imgstore/common.h"
+#include "imgstore/operation.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+  IMGSTORE_ARCHIVE_AUTO = 0,   /**< load: told from the content; save: as DOCKER */
+  IMGSTORE_ARCHIVE_DOCKER = 1, /**< docker-archive: a tar with a manifest.json, as docker, podman and skopeo use it */
+  IMGSTORE_ARCHIVE_OCI = 2,    /**< oci-archive: an OCI image layout as a tar */
+  IMGSTORE_ARCHIVE_OCI_DIR = 3 /**< an OCI image-layout directory */
+};
+
+/**
+ * Receives the next bytes of an archive. Return 0 to go on; anything else stops the job with IMGSTORE_ECALLBACK. Runs
+ * on the driving thread.
+ */
+typedef int32_t (*imgstore_write_fn)(void *user_data, const void *data, size_t size);
+
+enum {
+  IMGSTORE_SAVE_ALL_PLATFORMS = 1u << 0, /**< all platforms of an index that the store has, not just one */
+  /**
+   * DOCKER only: the older form, layers uncompressed as <diffID>.tar and no OCI layout beside, for readers that do not
+   * know zstd or compressed layers. Each layer is decompressed twice: its size comes before its bytes.
+   */
+  IMGSTORE_SAVE_UNCOMPRESSED = 1u << 1
+};
+
+typedef struct imgstore_save_options {
+  size_t size;
+  uint32_t flags;          /**< IMGSTORE_SAVE_* */
+  int32_t format;          /**< IMGSTORE_ARCHIVE_*; default DOCKER */
+  const char *platform;    /**< "os/arch[/variant]"; NULL: this machine's, or the only one there is */
+  int32_t fd;              /**< without a path: write to this descriptor, which stays open; -1 (default): none */
+  uint32_t reserved;       /**< 0 */
+  imgstore_write_fn write; /**< without path and fd: write to this callback */
+  void *write_data;
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_save_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_save_options) of the caller. */
+IMGSTORE_API int32_t imgstore_save_options_init(imgstore_save_options *options, size_t size);
+
+/**
+ * Writes images of a store as one archive. names: count of them, as for imgstore_store_image; content that several
+ * share is written once, an image that has several of the names once with all of them. path: the file, which appears,
+ * or takes the place of the one there, when it is complete and durable (a pipe, terminal or device there is written to
+ * as it is); NULL: see options->fd and write. A failed save leaves no file. DOCKER writes an OCI layout with
+ * manifest.json beside it and the layers as they are stored: Docker 25 and later, podman and skopeo read it, and
+ * digests survive. OCI_DIR makes the directory path, or adds to the layout that is there. Every blob is verified as it
+ * is written. options: NULL for the defaults. Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EAMBIGUOUS (names),
+ * IMGSTORE_EUNSUPPORTED (an artifact in a docker-archive), IMGSTORE_EINVALID (no images, no or several targets, OCI_DIR
+ * without a path), IMGSTORE_ECORRUPT, IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE, IMGSTORE_EIO (with EPIPE when a reader went
+ * away), IMGSTORE_ECALLBACK.
+ */
+IMGSTORE_API int32_t imgstore_save(imgstore_store *store, const char *const *names, size_t count, const char *path,
+                                   const imgstore_save_options *options, imgstore_error **error);
+/** The same as an operation. Keeps what it needs of store; the names and the path are copied. */
+IMGSTORE_API int32_t imgstore_save_start(imgstore_store *store, const char *const *names, size_t count,
+                                         const char *path, const imgstore_save_options *options,
+                                         imgstore_operation **operation, imgstore_error **error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,73 @@
+/*
+ * api/archive.c (L5) - include/imgstore/archive.h: save, import and export in both faces.
+ */
+#include "imgstore/archive.h"
+
+#include "api/options.h"
+#include "api/result.h"
+#include "engine/archive_jobs.h"
+
+static const imgstore_save_options save_defaults = {.size = sizeof(imgstore_save_options), .fd = -1};
+
+int32_t imgstore_save_options_init(imgstore_save_options *options, size_t size) {
+  return ims_options_init(options, size, &save_defaults, sizeof save_defaults);
+}
+
+/* Exactly one of path, descriptor and callback. */
+static int32_t check_target(const char *path, int32_t fd, imgstore_write_fn write, ims_error *err) {
+  int targets = (path != NULL) + (fd >= 0) + (write != NULL);
+  if (targets == 1)
+    return IMGSTORE_OK;
+  return ims_fail(err, IMGSTORE_EINVALID,
+                  targets ? "more than one of path, fd and write is given" : "one of path, fd and write is needed");
+}
+
+static int32_t check_save(const imgstore_save_options *o, size_t count, const char *path, ims_error *err) {
+  const uint32_t known = IMGSTORE_SAVE_ALL_PLATFORMS | IMGSTORE_SAVE_UNCOMPRESSED;
+  const bool docker = o->format == IMGSTORE_ARCHIVE_AUTO || o->format == IMGSTORE_ARCHIVE_DOCKER;
+  if ((o->flags & ~known) || o->reserved)
+    return ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_save_options: unknown flags %#x", o->flags);
+  if (o->format < IMGSTORE_ARCHIVE_AUTO || o->format > IMGSTORE_ARCHIVE_OCI_DIR)
+    return ims_fail(err, IMGSTORE_EINVALID, "format: %d is not one of IMGSTORE_ARCHIVE_*", o->format);
+  if (!count)
+    return ims_fail(err, IMGSTORE_EINVALID, "no image to save");
+  if ((o->flags & IMGSTORE_SAVE_UNCOMPRESSED) && (!docker || (o->flags & IMGSTORE_SAVE_ALL_PLATFORMS)))
+    return ims_fail(err, IMGSTORE_EINVALID, "uncompressed layers: only in a docker-archive of single images");
+  if (o->format == IMGSTORE_ARCHIVE_OCI_DIR && !path)
+    return ims_fail(err, IMGSTORE_EINVALID, "a directory needs a path");
+  return check_target(path, o->fd, o->write, err);
+}
+
+static int32_t finish(imgstore_operation *op, imgstore_error **error) {
+  int32_t rc = imgstore_operation_wait(op, error);
+  imgstore_operation_free(op);
+  return rc;
+}
+
+int32_t imgstore_save_start(imgstore_store *store, const char *const *names, size_t count, const char *path,
+                            const imgstore_save_options *options, imgstore_operation **operation,
+                            imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_save_options own = save_defaults;
+  if (operation)
+    *operation = NULL;
+  if (!store || (count && !names) || !operation)
+    return ims_api_invalid("store, names and operation are required", NULL, error);
+  for (size_t i = 0; i < count; i++)
+    if (!names[i])
+      return ims_api_invalid("a name is NULL", &store->core->alloc, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_save_options", &err);
+  if (!rc)
+    rc = check_save(&own, count, path, &err);
+  if (!rc)
+    rc = own.format == IMGSTORE_ARCHIVE_OCI_DIR ? ims_save_dir_start(operation, store, names, count, path, &own, &err)
+                                                : ims_save_start(operation, store, names, count, path, &own, &err);
+  return ims_api_result(rc, &err, &store->core->alloc, error);
+}
+
+int32_t imgstore_save(imgstore_store *store, const char *const *names, size_t count, const char *path,
+                      const imgstore_save_options *options, imgstore_error **error) {
+  imgstore_operation *op;
+  int32_t rc = imgstore_save_start(store, names, count, path, options, &op, error);
+  return rc ? rc : finish(op, error);
+}
