@@ -58,6 +58,8 @@ typedef struct imgstore_operation imgstore_operation;
 typedef struct imgstore_report imgstore_report;
 /** Owned bytes. Single owner. */
 typedef struct imgstore_bytes imgstore_bytes;
+/** A directory of applied layers and of instances. Single owner. */
+typedef struct imgstore_rootfs_dir imgstore_rootfs_dir;
 /** Details of a failure. Single owner. */
 typedef struct imgstore_error imgstore_error;
 

@@ -14,6 +14,7 @@
 #include "imgstore/reference.h"
 #include "imgstore/registry.h"
 #include "imgstore/report.h"
+#include "imgstore/rootfs_dir.h"
 #include "imgstore/storage.h"
 #include "imgstore/store.h"
 #include "imgstore/transfer.h"

@@ -27,6 +27,8 @@ enum {
   IMS_RESOLVE_IN_ROOT = 0x10
 };
 
+enum { IMS_RENAME_NOREPLACE = 1 }; /**< of renameat2(2) */
+
 typedef struct ims_sys {
   int (*openat)(int dir, const char *path, int flags, mode_t mode);
   int (*openat2)(int dir, const char *path, const ims_open_how *how);
@@ -60,6 +62,11 @@ typedef struct ims_sys {
    * it. */
   int (*setxattr)(const char *path, const char *name, const void *value, size_t size, int flags);
   int (*lsetxattr)(const char *path, const char *name, const void *value, size_t size, int flags);
+  /** By path: only for /proc/self/fd/N. */
+  ssize_t (*getxattr)(const char *path, const char *name, void *value, size_t size);
+  ssize_t (*listxattr)(const char *path, char *list, size_t size);
+  off_t (*lseek)(int fd, off_t offset, int whence);
+  ssize_t (*copy_file_range)(int from, off_t *from_offset, int to, off_t *to_offset, size_t size, unsigned flags);
   int (*flock)(int fd, int operation);
   int (*memfd_create)(const char *name, unsigned flags);
   ssize_t (*readlinkat)(int dir, const char *path, char *buffer, size_t size);

@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "rootfs/entry_error.h"
 
-static int32_t effective(int32_t policy, bool privileged) {
+int32_t ims_policy_effective(int32_t policy, bool privileged) {
   if (policy != IMGSTORE_POLICY_DEFAULT)
     return policy;
   return privileged ? IMGSTORE_POLICY_ERROR : IMGSTORE_POLICY_SKIP;
@@ -46,9 +46,9 @@ int32_t ims_metadata_init(ims_metadata *m, ims_tree *tree, const imgstore_unpack
   m->tree = tree;
   m->report = report;
   m->strict_xattrs = options->flags & IMGSTORE_UNPACK_STRICT_XATTRS;
-  m->owners = effective(options->owner_policy, tree->may.owners);
-  m->devices = effective(options->device_policy, tree->may.devices);
-  m->xattrs = effective(options->xattr_policy, tree->may.xattrs);
+  m->owners = ims_policy_effective(options->owner_policy, tree->may.owners);
+  m->devices = ims_policy_effective(options->device_policy, tree->may.devices);
+  m->xattrs = ims_policy_effective(options->xattr_policy, tree->may.xattrs);
   int32_t rc = copy_map(tree->alloc, options->uid_map, options->uid_map_count, &m->maps.uids, &m->maps.uid_count, err);
   if (!rc)
     rc = copy_map(tree->alloc, options->gid_map, options->gid_map_count, &m->maps.gids, &m->maps.gid_count, err);

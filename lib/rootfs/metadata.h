@@ -38,6 +38,8 @@ typedef struct ims_object {
 
 #define IMS_MODE_UNKNOWN ((mode_t)-1)
 
+/** What a policy means for a process with or without the privilege: never IMGSTORE_POLICY_DEFAULT. */
+int32_t ims_policy_effective(int32_t policy, bool privileged);
 int32_t ims_metadata_init(ims_metadata *metadata, ims_tree *tree, const imgstore_unpack_options *options,
                           imgstore_report *report, ims_error *err);
 void ims_metadata_free(ims_metadata *metadata);

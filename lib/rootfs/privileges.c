@@ -42,4 +42,5 @@ void ims_privileges_get(const ims_sys *sys, ims_privileges *privileges) {
   privileges->owners = first && has(data, CAP_CHOWN);
   privileges->devices = first && has(data, CAP_MKNOD);
   privileges->xattrs = first && has(data, CAP_SETFCAP);
+  privileges->trusted = first && has(data, CAP_SYS_ADMIN);
 }

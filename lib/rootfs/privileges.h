@@ -13,6 +13,7 @@ typedef struct ims_privileges {
   bool owners;    /**< it may give files to anybody */
   bool devices;   /**< it may make device nodes */
   bool xattrs;    /**< it may set file capabilities */
+  bool trusted;   /**< it may set trusted.* attributes */
 } ims_privileges;
 
 void ims_privileges_get(const ims_sys *sys, ims_privileges *privileges);

@@ -40,6 +40,10 @@ static void destroy(void *user_data) {
   layout_free(user_data);
 }
 
+int ims_layout_private_folder(const imgstore_store *store) {
+  return store->storage.destroy == destroy ? ((const ims_layout *)store->storage.user_data)->private_dir : -1;
+}
+
 static ims_layout *layout_new(ims_core *core, const imgstore_store_options *options) {
   ims_layout *l = ims_calloc(&core->alloc, 1, sizeof *l);
   if (!l)

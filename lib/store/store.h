@@ -27,6 +27,8 @@ struct imgstore_store {
 /** Built-in backends: fill *storage. path: of the layout. */
 int32_t ims_layout_storage_open(ims_core *core, const char *path, const imgstore_store_options *options,
                                 imgstore_storage *storage, ims_error *err);
+/** The descriptor of the private folder of a store that is an image-layout directory, borrowed; -1: it is none. */
+int ims_layout_private_folder(const imgstore_store *store);
 int32_t ims_memory_storage_open(ims_core *core, uint64_t max_bytes, imgstore_storage *storage, ims_error *err);
 
 /** Takes over *storage (destroyed on failure too). Checks that required entries are there. */

@@ -48,6 +48,21 @@ MEMBER(imgstore_event, text, 24, 8);
 MEMBER(imgstore_event, done, 32, 8);
 MEMBER(imgstore_event, total, 40, 8);
 
+STRUCT(imgstore_rootfs_dir_options, 16);
+MEMBER(imgstore_rootfs_dir_options, size, 0, 8);
+MEMBER(imgstore_rootfs_dir_options, flags, 8, 4);
+MEMBER(imgstore_rootfs_dir_options, durability, 12, 4);
+
+STRUCT(imgstore_layers_options, 56);
+MEMBER(imgstore_layers_options, size, 0, 8);
+MEMBER(imgstore_layers_options, flags, 8, 4);
+MEMBER(imgstore_layers_options, overlay_form, 12, 4);
+MEMBER(imgstore_layers_options, unpack, 16, 8);
+MEMBER(imgstore_layers_options, max_bytes, 24, 8);
+MEMBER(imgstore_layers_options, max_inodes, 32, 8);
+MEMBER(imgstore_layers_options, progress, 40, 8);
+MEMBER(imgstore_layers_options, progress_data, 48, 8);
+
 STRUCT(imgstore_registry_options, 160);
 MEMBER(imgstore_registry_options, size, 0, 8);
 MEMBER(imgstore_registry_options, flags, 8, 4);
@@ -284,6 +299,11 @@ VALUE(IMGSTORE_POLICY_SKIP, 2);
 VALUE(IMGSTORE_POLICY_RECORD, 3);
 VALUE(IMGSTORE_UNPACK_STRICT_XATTRS, 1);
 VALUE(IMGSTORE_UNPACK_FLUSH, 2);
+VALUE(IMGSTORE_ROOTFS_DIR_READ_ONLY, 1);
+VALUE(IMGSTORE_ROOTFS_DIR_NO_CREATE, 2);
+VALUE(IMGSTORE_OVERLAY_DEFAULT, 0);
+VALUE(IMGSTORE_OVERLAY_TRUSTED, 1);
+VALUE(IMGSTORE_OVERLAY_USER, 2);
 VALUE(IMGSTORE_STORAGE_CONCURRENT, 1);
 VALUE(IMGSTORE_DURABILITY_BATCH, 0);
 VALUE(IMGSTORE_DURABILITY_BLOB, 1);
