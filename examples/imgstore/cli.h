@@ -42,6 +42,7 @@ extern const command command_pull, command_load, command_unpack, command_ls, com
     command_rm, command_tag, command_tags, command_prune, command_du, command_verify, command_login, command_logout,
     command_index;
 extern const command command_save;
+extern const command command_access, command_catalog;
 extern const option_group group_global, group_registry, group_unpack;
 
 /* --- session.c -----------------------------------------------------------------------------------------------------

@@ -1,9 +1,13 @@
-/* cmd_rm.c - rm: takes names away, and content that nothing needs any more. */
+/* cmd_rm.c - rm: takes names away, and content that nothing needs any more; or what a registry has. */
 #include <stdio.h>
 
 #include "cli.h"
+#include "remote.h"
 
-static const option rm_options[] = {{OPTION_FORCE, 'f', "force", NULL, "with an ID: remove all names of the image"},
+static const option rm_options[] = {{OPTION_FORCE, 'f', "force", NULL,
+                                     "with an ID: remove all names of the image; with --remote:\n"
+                                     "where a tag cannot go alone, all tags of its manifest"},
+                                    {OPTION_REMOTE, 0, "remote", NULL, "delete from the registry, not from the store"},
                                     {0, 0, NULL, NULL, NULL}};
 static const option_group rm_group = {"Options", rm_options};
 
@@ -23,7 +27,55 @@ static void print_removed(cli *c, const imgstore_report *report) {
   familiar_free(&name);
 }
 
+/* --- at a registry -------------------------------------------------------------------------------------------------
+ */
+
+static void print_deleted(const remote *r, const imgstore_report *report) {
+  for (size_t i = 0; i < imgstore_report_count(report); i++) {
+    if (imgstore_report_kind(report, i) == IMGSTORE_REPORT_UNTAGGED)
+      remote_print(r, "Untagged: ", ":", imgstore_report_name(report, i));
+    else
+      remote_print(r, "Deleted: ", "@", imgstore_report_digest(report, i));
+  }
+}
+
+static int delete_one(remote *r, const char *name) {
+  imgstore_operation *operation = NULL;
+  imgstore_error *error = NULL;
+  int status = remote_open(r, name);
+  if (status != CLI_OK)
+    return status;
+  const char *version = remote_version(r, name);
+  if (!version)
+    return cli_usage(r->c, "rm --remote wants a tag or a digest: %s", name);
+  int32_t code = imgstore_registry_delete_start(r->registry, imgstore_reference_repository(r->reference), version,
+                                                &r->job_options, &operation, &error);
+  status = remote_run(r, code, operation, &error);
+  if (status == CLI_OK)
+    print_deleted(r, imgstore_operation_report(operation));
+  imgstore_operation_free(operation);
+  return status;
+}
+
+static int run_remote(cli *c) {
+  remote r;
+  int status = remote_begin(&r, c);
+  if (option_given(&c->args, OPTION_FORCE))
+    r.job_options.flags = IMGSTORE_DELETE_MANIFEST;
+  for (size_t i = 0, begun = status == CLI_OK; begun && !r.job.caught && i < c->args.count; i++) {
+    int one = delete_one(&r, c->args.words[i]);
+    status = one ? one : status;
+  }
+  remote_close(&r);
+  return status;
+}
+
+/* --- in the store --------------------------------------------------------------------------------------------------
+ */
+
 static int run(cli *c) {
+  if (option_given(&c->args, OPTION_REMOTE))
+    return run_remote(c);
   uint32_t flags = option_given(&c->args, OPTION_FORCE) ? IMGSTORE_REMOVE_ALL_NAMES : 0;
   int status = cli_need_store(c, STORE_WRITE);
   if (status != CLI_OK)
@@ -46,13 +98,17 @@ const command command_rm = {
     .name = "rm",
     .alias = "rmi",
     .usage = "[OPTIONS] IMAGE...",
-    .summary = "Remove images from the store",
+    .summary = "Remove images from the store or from a registry",
     .details =
         "A name is taken away; the content goes when no other image needs it. An ID that has several names needs\n"
-        "--force. Goes on with the next image when one fails.",
+        "--force. Goes on with the next image when one fails.\n\n"
+        "With --remote IMAGE is HOST/REPOSITORY:TAG or HOST/REPOSITORY@DIGEST. Many registries delete manifests only, "
+        "by\n"
+        "digest: there a tag needs --force, and every tag of the same manifest goes with it.",
     .examples = "  imgstore rm alpine:3.15\n"
-                "  imgstore rm -f 43c4264eed91\n",
-    .groups = (const option_group *const[]){&rm_group, &group_global, NULL},
+                "  imgstore rm -f 43c4264eed91\n"
+                "  imgstore rm --remote registry.example.org/app:old\n",
+    .groups = (const option_group *const[]){&rm_group, &group_registry, &group_global, NULL},
     .min_words = 1,
     .max_words = SIZE_MAX,
     .run = run,

@@ -1,11 +1,71 @@
-/* cmd_tag.c - tag: another name for a stored image; tags: the names a registry has. */
+/* cmd_tag.c - tag: another name for a stored image, or for one that a registry has. */
 #include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
+#include "remote.h"
+
+static const option tag_options[] = {
+    {OPTION_REMOTE, 0, "remote", NULL, "at the registry: SOURCE is there, and NAME is a tag of the same repository"},
+    {0, 0, NULL, NULL, NULL}};
+static const option_group tag_group = {"Options", tag_options};
+
+/* The tag that NAME stands for: a tag alone, or a whole name in the repository of SOURCE. NULL after a message. */
+static const char *new_tag(remote *r, const char *name, imgstore_reference **reference) {
+  const imgstore_reference *source = r->reference;
+  imgstore_error *error = NULL;
+  if (!strpbrk(name, "/:"))
+    return name;
+  int32_t code = imgstore_reference_parse(r->c->context, name, reference, &error);
+  if (code != IMGSTORE_OK) {
+    cli_failed(r->c, code, &error);
+    return NULL;
+  }
+  if (!imgstore_reference_digest(*reference) &&
+      strcmp(imgstore_reference_host(*reference), imgstore_reference_host(source)) == 0 &&
+      strcmp(imgstore_reference_repository(*reference), imgstore_reference_repository(source)) == 0)
+    return imgstore_reference_tag(*reference);
+  cli_usage(r->c, "tag --remote stays in one repository: %s is not a tag of the repository of the source", name);
+  return NULL;
+}
+
+static int copy_tag(remote *r) {
+  const char *source = r->c->args.words[0], *version, *tag;
+  imgstore_reference *target = NULL;
+  imgstore_operation *operation = NULL;
+  imgstore_error *error = NULL;
+  int status = remote_open(r, source);
+  if (status != CLI_OK)
+    return status;
+  version = remote_version(r, source);
+  tag = new_tag(r, r->c->args.words[1], &target);
+  status = tag ? CLI_OK : CLI_USAGE;
+  if (tag) {
+    int32_t code = imgstore_registry_copy_tag_start(r->registry, imgstore_reference_repository(r->reference),
+                                                    version ? version : imgstore_reference_tag(r->reference), tag,
+                                                    &r->job_options, &operation, &error);
+    status = remote_run(r, code, operation, &error);
+  }
+  if (status == CLI_OK)
+    remote_print(r, "", ":", tag);
+  imgstore_operation_free(operation);
+  imgstore_reference_unref(target);
+  return status;
+}
+
+static int run_remote(cli *c) {
+  remote r;
+  int status = remote_begin(&r, c);
+  if (status == CLI_OK)
+    status = copy_tag(&r);
+  remote_close(&r);
+  return status;
+}
 
 static int run_tag(cli *c) {
   imgstore_error *error = NULL;
+  if (option_given(&c->args, OPTION_REMOTE))
+    return run_remote(c);
   int status = cli_need_store(c, STORE_WRITE);
   if (status != CLI_OK)
     return status;
@@ -15,61 +75,15 @@ static int run_tag(cli *c) {
 
 const command command_tag = {
     .name = "tag",
-    .usage = "SOURCE NAME[:TAG]",
-    .summary = "Give a stored image another name",
-    .details = "SOURCE is a name, an image ID or a digest. A name that is taken moves to the image.",
-    .examples = "  imgstore tag alpine registry.example.org/base:1\n",
-    .groups = (const option_group *const[]){&group_global, NULL},
+    .usage = "[OPTIONS] SOURCE NAME[:TAG]",
+    .summary = "Give an image another name",
+    .details =
+        "SOURCE is a name, an image ID or a digest. A name that is taken moves to the image. With --remote nothing\n"
+        "is downloaded but the manifest.",
+    .examples = "  imgstore tag alpine registry.example.org/base:1\n"
+                "  imgstore tag --remote registry.example.org/app:build-17 stable\n",
+    .groups = (const option_group *const[]){&tag_group, &group_registry, &group_global, NULL},
     .min_words = 2,
     .max_words = 2,
     .run = run_tag,
-};
-
-static int print_tags(cli *c, const imgstore_reference *reference, const imgstore_registry_options *options) {
-  imgstore_registry *registry = NULL;
-  imgstore_report *tags = NULL;
-  imgstore_error *error = NULL;
-  int status = cli_open_registry(c, imgstore_reference_host(reference), options, &registry);
-  if (status != CLI_OK)
-    goto out;
-  int32_t code = imgstore_registry_tags(registry, imgstore_reference_repository(reference), &tags, &error);
-  if (code != IMGSTORE_OK) {
-    status = cli_failed(c, code, &error);
-    goto out;
-  }
-  for (size_t i = 0; i < imgstore_report_count(tags); i++) {
-    put_safe(stdout, imgstore_report_name(tags, i));
-    putchar('\n');
-  }
-out:
-  imgstore_report_free(tags);
-  imgstore_registry_free(registry);
-  return status;
-}
-
-static int run_tags(cli *c) {
-  imgstore_registry_options options;
-  imgstore_reference *reference = NULL;
-  imgstore_error *error = NULL;
-  if (!cli_registry_options(c, &options))
-    return CLI_USAGE;
-  int status = cli_open_context(c);
-  if (status != CLI_OK)
-    return status;
-  int32_t code = imgstore_reference_parse(c->context, c->args.words[0], &reference, &error);
-  status = code ? cli_failed(c, code, &error) : print_tags(c, reference, &options);
-  imgstore_reference_unref(reference);
-  return status;
-}
-
-const command command_tags = {
-    .name = "tags",
-    .usage = "[OPTIONS] REPOSITORY",
-    .summary = "List the tags that a registry has for a repository",
-    .examples = "  imgstore tags alpine\n"
-                "  imgstore tags quay.io/podman/hello\n",
-    .groups = (const option_group *const[]){&group_registry, &group_global, NULL},
-    .min_words = 1,
-    .max_words = 1,
-    .run = run_tags,
 };

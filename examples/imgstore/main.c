@@ -19,10 +19,11 @@ static const option global_options[] = {{OPTION_ROOT, 0, "root", "DIR",
                                         {0, 0, NULL, NULL, NULL}};
 const option_group group_global = {"Global options", global_options};
 
-static const command *const commands[] = {&command_pull, &command_tags,    &command_login,   &command_logout,
-                                          &command_ls,   &command_history, &command_inspect, &command_tag,
-                                          &command_rm,   &command_load,    &command_save,    &command_unpack,
-                                          &command_du,   &command_prune,   &command_verify,  &command_index};
+static const command *const commands[] = {
+    &command_pull,    &command_tags,  &command_login,  &command_logout, &command_ls,     &command_history,
+    &command_inspect, &command_tag,   &command_rm,     &command_load,   &command_save,   &command_unpack,
+    &command_du,      &command_prune, &command_verify, &command_index,  &command_access, &command_catalog,
+};
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
 /* Descriptors 0 to 2 are open from here on: a file of the store must never become standard output. They are opened

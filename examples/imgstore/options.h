@@ -73,7 +73,9 @@ enum {
   OPTION_FLUSH,
   OPTION_REPLACE,
   OPTION_ENTRY,
-  OPTION_JSON
+  OPTION_JSON,
+  OPTION_REMOTE,
+  OPTION_NEED
 };
 
 typedef struct arguments {

@@ -1,5 +1,5 @@
 /*
- * imgstore/registry.h - a handle on one remote registry.
+ * imgstore/registry.h - a handle on one remote registry, and what is there: tags, repositories, rights.
  *
  * The handle carries the host, its credentials, TLS and proxy settings, mirrors, time limits and the
  * transport. It keeps connections and bearer tokens between operations. Secrets are never logged, never
@@ -10,6 +10,7 @@
 #define IMGSTORE_REGISTRY_H
 
 #include "imgstore/common.h"
+#include "imgstore/operation.h"
 #include "imgstore/transport.h"
 
 #ifdef __cplusplus
@@ -103,15 +104,109 @@ IMGSTORE_API int32_t imgstore_registry_add_mirror(imgstore_registry *registry, c
  */
 IMGSTORE_API int32_t imgstore_registry_check(imgstore_registry *registry, imgstore_error **error);
 
+enum {
+  /** Where a registry deletes no single tags: delete the manifest, and with it every tag that names it. */
+  IMGSTORE_DELETE_MANIFEST = 1u << 0
+};
+
+/** Options of the jobs below. */
+typedef struct imgstore_registry_job_options {
+  size_t size;
+  uint32_t flags;             /**< of a deletion: IMGSTORE_DELETE_*; else 0 */
+  uint32_t reserved;          /**< 0 */
+  imgstore_event_fn progress; /**< hears of retries, warnings and rate limits; or NULL */
+  void *progress_data;
+} imgstore_registry_job_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_registry_job_options) of the caller. */
+IMGSTORE_API int32_t imgstore_registry_job_options_init(imgstore_registry_job_options *options, size_t size);
+
 /**
  * Lists the tags of a repository (distribution-spec, "Listing Tags"), following pagination, duplicates dropped,
- * in the registry's order. Blocks.
+ * in the registry's order. Blocks; the registry is asked itself, never a mirror.
  * repository: such as "library/alpine". tags: a report with one IMGSTORE_REPORT_TAG line per tag, freed by the caller.
- * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ELIMIT (more than a million tags, a
- * page over 16 MiB), network.
+ * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_EFORMAT (something in the list is no
+ * tag), IMGSTORE_ELIMIT (more than a million tags, a page over 16 MiB), network.
  */
 IMGSTORE_API int32_t imgstore_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report **tags,
                                             imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the tags. options: NULL for defaults. */
+IMGSTORE_API int32_t imgstore_registry_tags_start(imgstore_registry *registry, const char *repository,
+                                                  const imgstore_registry_job_options *options,
+                                                  imgstore_operation **operation, imgstore_error **error);
+
+/**
+ * Lists the repositories of a registry (GET /v2/_catalog of the Docker registry; the distribution-spec has no such
+ * call), as tags are listed. Blocks.
+ * repositories: a report with one IMGSTORE_REPORT_REPOSITORY line each, freed by the caller. A registry may show only
+ * what the login may see. Errors: IMGSTORE_EUNSUPPORTED (this registry does not list them), and as for tags.
+ */
+IMGSTORE_API int32_t imgstore_registry_catalog(imgstore_registry *registry, imgstore_report **repositories,
+                                               imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the repositories. options: NULL for defaults. */
+IMGSTORE_API int32_t imgstore_registry_catalog_start(imgstore_registry *registry,
+                                                     const imgstore_registry_job_options *options,
+                                                     imgstore_operation **operation, imgstore_error **error);
+
+/**
+ * Deletes a tag or, by digest, a manifest with every tag that names it (distribution-spec, "Deleting tags",
+ * "Deleting Manifests"). Blobs stay until the registry collects them; what an index lists is not deleted with it.
+ *
+ * reference: a tag, or a digest such as "sha256:...". options: NULL for defaults. A tag is deleted as a tag. Many
+ * registries cannot do that: then nothing is deleted and the error says so, unless IMGSTORE_DELETE_MANIFEST allows to
+ * delete the manifest that the tag names at that moment. report: an IMGSTORE_REPORT_UNTAGGED line for the tag, with the
+ * digest when it went that way, an IMGSTORE_REPORT_DELETED line for the manifest; freed by the caller; NULL when not
+ * wanted. Blocks.
+ * Errors: IMGSTORE_EFORMAT (repository, reference), IMGSTORE_ENOTFOUND, IMGSTORE_EUNSUPPORTED (the registry does not
+ * allow deleting, or not a tag alone), IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, network.
+ */
+IMGSTORE_API int32_t imgstore_registry_delete(imgstore_registry *registry, const char *repository,
+                                              const char *reference, const imgstore_registry_job_options *options,
+                                              imgstore_report **report, imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the lines. */
+IMGSTORE_API int32_t imgstore_registry_delete_start(imgstore_registry *registry, const char *repository,
+                                                    const char *reference, const imgstore_registry_job_options *options,
+                                                    imgstore_operation **operation, imgstore_error **error);
+
+/**
+ * Gives a manifest or index of a repository one more tag: the same bytes are put back under it, so the digest stays.
+ * A tag that is taken moves.
+ * reference: a tag or digest; tag: the new one. options: NULL for defaults. report: an IMGSTORE_REPORT_TAG line with
+ * tag and digest, freed by the caller, or NULL when not wanted. Blocks. Errors: IMGSTORE_EFORMAT, IMGSTORE_ENOTFOUND,
+ * IMGSTORE_EDIGEST, IMGSTORE_ELIMIT, IMGSTORE_EUNAUTHORIZED, IMGSTORE_EDENIED, IMGSTORE_ECONFLICT or IMGSTORE_EPROTOCOL
+ * (the registry refuses in its own words, such as for a tag that may not change), network.
+ */
+IMGSTORE_API int32_t imgstore_registry_copy_tag(imgstore_registry *registry, const char *repository,
+                                                const char *reference, const char *tag,
+                                                const imgstore_registry_job_options *options, imgstore_report **report,
+                                                imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the line. */
+IMGSTORE_API int32_t imgstore_registry_copy_tag_start(imgstore_registry *registry, const char *repository,
+                                                      const char *reference, const char *tag,
+                                                      const imgstore_registry_job_options *options,
+                                                      imgstore_operation **operation, imgstore_error **error);
+
+enum { IMGSTORE_ACCESS_PULL = 1u << 0, IMGSTORE_ACCESS_PUSH = 1u << 1, IMGSTORE_ACCESS_DELETE = 1u << 2 };
+
+/**
+ * Finds out what the login may do with a repository, before a long job does. Advice, not a promise: the registry
+ * decides anew with each request. Blocks.
+ *
+ * wanted: IMGSTORE_ACCESS_* to look into; *granted: those of them that are allowed. A token service is asked for all of
+ * them at once and its token read, where it tells its rights. Otherwise each is tried in a way that changes nothing:
+ * listing tags, an upload that is given up at once, the deletion of a manifest that cannot exist. options: NULL for
+ * defaults. report: one IMGSTORE_REPORT_ACCESS line per right, freed by the caller, or NULL when not wanted.
+ * A repository that does not exist yet counts as one that may be pulled.
+ * Errors: IMGSTORE_EUNAUTHORIZED (nothing is granted, and the registry wants other credentials), IMGSTORE_EINVALID
+ * (wanted), IMGSTORE_EFORMAT, network.
+ */
+IMGSTORE_API int32_t imgstore_registry_access(imgstore_registry *registry, const char *repository, uint32_t wanted,
+                                              const imgstore_registry_job_options *options, uint32_t *granted,
+                                              imgstore_report **report, imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the lines. */
+IMGSTORE_API int32_t imgstore_registry_access_start(imgstore_registry *registry, const char *repository,
+                                                    uint32_t wanted, const imgstore_registry_job_options *options,
+                                                    imgstore_operation **operation, imgstore_error **error);
 
 /**
  * Stores credentials for host where Docker keeps them: through the credential helper that the configuration names,

@@ -21,7 +21,9 @@ enum {
   IMGSTORE_REPORT_REPAIRED = 8,    /**< digest: a blob that was fetched again; not made by this release */
   IMGSTORE_REPORT_FOREIGN = 9,     /**< name: a file in the store that the library does not know; left alone */
   IMGSTORE_REPORT_SKIPPED = 10,    /**< name: a path that was not made as the layer says; detail: what and why */
-  IMGSTORE_REPORT_USAGE = 11       /**< name: image; digest; size: total bytes; shared: bytes shared with others */
+  IMGSTORE_REPORT_USAGE = 11,      /**< name: image; digest; size: total bytes; shared: bytes shared with others */
+  IMGSTORE_REPORT_REPOSITORY = 12, /**< name: a repository of a registry */
+  IMGSTORE_REPORT_ACCESS = 13      /**< name: "pull", "push" or "delete"; size: 1 when allowed; detail: why not */
 };
 
 /** How many lines. 0 for NULL. */

@@ -1,12 +1,11 @@
 /*
- * api/registry.c (L5) - the exported functions of imgstore/registry.h: arguments checked, errors handed out.
+ * api/registry.c (L5) - the exported functions of imgstore/registry.h, but for the jobs: arguments checked, errors
+ * handed out.
  */
 #include "imgstore/registry.h"
 
 #include "api/options.h"
 #include "api/result.h"
-#include "base/report.h"
-#include "engine/client.h"
 #include "engine/credentials.h"
 #include "engine/registry_handle.h"
 
@@ -50,32 +49,6 @@ int32_t imgstore_registry_add_mirror(imgstore_registry *registry, const char *ho
     return ims_api_invalid("registry and host are required", registry ? &registry->core->alloc : NULL, error);
   int32_t rc = ims_registry_add_mirror(registry, host, flags, &err);
   return ims_api_result(rc, &err, &registry->core->alloc, error);
-}
-
-int32_t imgstore_registry_check(imgstore_registry *registry, imgstore_error **error) {
-  ims_error err = IMS_ERROR_INIT;
-  if (!registry)
-    return ims_api_invalid("registry is required", NULL, error);
-  int32_t rc = ims_registry_check(registry, &err);
-  return ims_api_result(rc, &err, &registry->core->alloc, error);
-}
-
-int32_t imgstore_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report **tags,
-                               imgstore_error **error) {
-  ims_error err = IMS_ERROR_INIT;
-  if (tags)
-    *tags = NULL;
-  if (!registry || !repository || !tags)
-    return ims_api_invalid("registry, repository and tags are required", registry ? &registry->core->alloc : NULL,
-                           error);
-  const ims_alloc *alloc = &registry->core->alloc;
-  imgstore_report *report = ims_report_new(alloc);
-  int32_t rc = report ? ims_registry_tags(registry, repository, report, &err) : ims_fail_nomem(&err);
-  if (rc)
-    imgstore_report_free(report);
-  else
-    *tags = report;
-  return ims_api_result(rc, &err, alloc, error);
 }
 
 int32_t imgstore_credentials_store(imgstore_context *context, const char *directory, const char *host,

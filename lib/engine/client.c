@@ -275,8 +275,8 @@ static int32_t set_path(ims_fetch *f, const char *repository, const char *folder
 
 void ims_fetch_name(const ims_client *client, const char *repository, const char *reference, char *out,
                     size_t capacity) {
-  const char *colon = strchr(reference, ':');
-  snprintf(out, capacity, "%s/%s%c%s", client->registry->own->host, repository, colon ? '@' : ':', reference);
+  const char *separator = !*reference ? "" : strchr(reference, ':') ? "@" : ":";
+  snprintf(out, capacity, "%s/%s%s%s", client->registry->own->host, repository, separator, reference);
 }
 
 int32_t ims_fetch_manifest(ims_client *client, const char *repository, const char *reference, bool head,

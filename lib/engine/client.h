@@ -85,7 +85,7 @@ typedef struct ims_request {
   const char *path;       /**< below the repository: "manifests/1", "blobs/uploads/" */
   const char *url;        /**< instead of path, absolute: where a Location led; off the registry's origin it gets no
                                credentials */
-  const char *object;     /**< tag, digest or words, for messages and events */
+  const char *object;     /**< tag, digest or "", for messages and events */
   const char *accept;     /**< a constant, or NULL */
   const char *actions;    /**< what a token has to allow on the repository: a constant, "pull,push"; NULL: "pull" */
   const char *scopes;     /**< what else it has to allow, "repository:other:pull", or NULL */
@@ -197,11 +197,5 @@ typedef struct ims_manifest_push {
  * digest is IMGSTORE_EDIGEST. The document's reply has OCI-Subject when the registry keeps referrers. */
 int32_t ims_push_manifest(ims_client *client, const ims_manifest_push *push, ims_document_fn done, void *data,
                           ims_fetch **fetch, ims_error *err);
-
-/* --- blocking calls behind registry.h
- * ------------------------------------------------------------------------------------ */
-
-int32_t ims_registry_check(imgstore_registry *registry, ims_error *err);
-int32_t ims_registry_tags(imgstore_registry *registry, const char *repository, imgstore_report *tags, ims_error *err);
 
 #endif

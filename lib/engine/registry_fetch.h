@@ -130,7 +130,7 @@ void ims_fetch_enlist(ims_fetch *fetch);
 void ims_fetch_destroy(ims_fetch *fetch);
 /** Ends the making of a fetch that failed with rc or is complete: on failure it is gone, else it will be driven. */
 int32_t ims_fetch_launch(ims_fetch *fetch, int32_t rc, ims_fetch **out, ims_error *err);
-/** "docker.io/library/alpine:3.20" */
+/** "docker.io/library/alpine:3.20"; without a reference, "docker.io/library/alpine". */
 void ims_fetch_name(const ims_client *client, const char *repository, const char *reference, char *out,
                     size_t capacity);
 /** A document of the registry itself; path is absolute ("/v2/"). scopes may be "" (none) or NULL (of repository). */

@@ -7,9 +7,10 @@
 
 #include "base/base64.h"
 #include "base/text.h"
+#include "imgstore/registry.h"
 #include "json/json.h"
 
-enum { SCOPES_MAX = 8 * 1024, REQUEST_MAX = 64 * 1024 };
+enum { SCOPES_MAX = 8 * 1024, REQUEST_MAX = 64 * 1024, PAYLOAD_MAX = 64 * 1024 };
 
 static bool has_scope(const char *set, const char *scope, size_t size) {
   for (const char *at = set; *at;) {
@@ -179,6 +180,67 @@ int32_t ims_token_parse(ims_token *token, const ims_alloc *alloc, const char *bo
   }
   ims_json_free(json);
   return rc;
+}
+
+static uint32_t right_of(const char *action) {
+  static const struct {
+    const char *name;
+    uint32_t rights;
+  } known[] = {{"pull", IMGSTORE_ACCESS_PULL},
+               {"push", IMGSTORE_ACCESS_PUSH},
+               {"delete", IMGSTORE_ACCESS_DELETE},
+               {"*", IMGSTORE_ACCESS_PULL | IMGSTORE_ACCESS_PUSH | IMGSTORE_ACCESS_DELETE}};
+  for (size_t i = 0; action && i < sizeof known / sizeof *known; i++)
+    if (strcmp(known[i].name, action) == 0)
+      return known[i].rights;
+  return 0;
+}
+
+static uint32_t rights_of(const ims_json_value *access, const char *repository) {
+  uint32_t rights = 0;
+  for (const ims_json_value *v = ims_json_first(access); v; v = ims_json_next(v)) {
+    const char *type = ims_json_string(ims_json_get(v, "type")), *name = ims_json_string(ims_json_get(v, "name"));
+    if (!type || !name || strcmp(type, "repository") != 0 || strcmp(name, repository) != 0)
+      continue;
+    for (const ims_json_value *a = ims_json_first(ims_json_get(v, "actions")); a; a = ims_json_next(a))
+      rights |= right_of(ims_json_string(a));
+  }
+  return rights;
+}
+
+/* The payload of a JWT: base64url without padding between two dots. NULL when it is not that, or without memory. */
+static char *payload_of(const char *token, const ims_alloc *alloc, size_t *size) {
+  const char *from = strchr(token, '.'), *to = from ? strchr(from + 1, '.') : NULL;
+  size_t length = to ? (size_t)(to - from) - 1 : 0, padded = (length + 3) / 4 * 4;
+  char *text = length && length <= PAYLOAD_MAX ? ims_malloc(alloc, padded) : NULL;
+  if (!text)
+    return NULL;
+  for (size_t i = 0; i < padded; i++) {
+    char c = i < length ? from[1 + i] : '=';
+    text[i] = c == '-' ? '+' : c == '_' ? '/' : c;
+  }
+  if (ims_base64_decode(text, padded, (uint8_t *)text, size) == IMGSTORE_OK)
+    return text;
+  ims_free(alloc, text);
+  return NULL;
+}
+
+bool ims_token_rights(const char *token, const ims_alloc *alloc, const char *repository, uint32_t *rights) {
+  size_t size;
+  ims_json *json;
+  *rights = 0;
+  char *payload = payload_of(token, alloc, &size);
+  if (!payload)
+    return false;
+  bool told = ims_json_parse(&json, alloc, payload, size, "token", NULL) == IMGSTORE_OK;
+  ims_free(alloc, payload);
+  if (!told)
+    return false;
+  const ims_json_value *access = ims_json_get(ims_json_root(json), "access");
+  told = ims_json_type(access) == IMS_JSON_ARRAY;
+  *rights = rights_of(access, repository);
+  ims_json_free(json);
+  return told;
 }
 
 int32_t ims_basic_value(char **value, const ims_alloc *alloc, const ims_secret *secret, ims_error *err) {

@@ -46,6 +46,12 @@ typedef struct ims_token {
 int32_t ims_token_parse(ims_token *token, const ims_alloc *alloc, const char *body, size_t size, const char *what,
                         ims_error *err);
 
+/**
+ * What a token says that it allows on a repository: the "access" of a JWT's payload, read without checking the
+ * signature, which is the registry's to do. *rights: IMGSTORE_ACCESS_*. False when the token does not tell.
+ */
+bool ims_token_rights(const char *token, const ims_alloc *alloc, const char *repository, uint32_t *rights);
+
 /** "Basic ..." of a user name and password, or of "<token>" and the identity token. NULL in *value when secret is
  * empty. */
 int32_t ims_basic_value(char **value, const ims_alloc *alloc, const ims_secret *secret, ims_error *err);

@@ -48,8 +48,8 @@ class Server:
 class Registry(Server):
     """docker-registry with a configuration of ours. folder: everything is in it, and stays for a restart."""
 
-    def __init__(self, folder, tls=None, client_ca=None, htpasswd=None):
-        self.folder, self.tls, self.client_ca, self.htpasswd = folder, tls, client_ca, htpasswd
+    def __init__(self, folder, tls=None, client_ca=None, htpasswd=None, delete=False):
+        self.folder, self.tls, self.client_ca, self.htpasswd, self.delete = folder, tls, client_ca, htpasswd, delete
         os.makedirs(folder, exist_ok=True)
         self.log = os.path.join(folder, "registry.log")
         for _ in range(5):  # somebody else may take the port before the registry does
@@ -69,7 +69,8 @@ class Registry(Server):
         configuration = {
             "version": "0.1",
             "log": {"level": "error", "accesslog": {"disabled": False}},
-            "storage": {"filesystem": {"rootdirectory": os.path.join(self.folder, "data")}},
+            "storage": {"filesystem": {"rootdirectory": os.path.join(self.folder, "data")},
+                        "delete": {"enabled": self.delete}},
             "http": http_part,
         }
         if self.htpasswd:
