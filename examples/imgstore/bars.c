@@ -80,19 +80,14 @@ static void add_state(text *t, const progress *p, const row *r, size_t columns) 
   case ROW_RETRYING:
     text_addf(t, "Retrying in %lld s", (long long)(wait > 0 ? wait : 0));
     break;
-  case ROW_DOWNLOADED:
-    text_add(t, p->words.fetched);
-    break;
-  case ROW_EXISTS:
-    text_add(t, "Already exists");
-    break;
-  case ROW_COMPLETE:
-    text_add(t, p->words.complete);
-    break;
   default:
-    text_add(t, "Waiting");
+    text_add_safe(t, progress_state(p, r) ? progress_state(p, r) : "Waiting");
     break;
   }
+}
+
+static bool is_finished(const row *r) {
+  return r->state == ROW_COMPLETE || r->state == ROW_EXISTS || r->state == ROW_MOUNTED;
 }
 
 static void add_line(progress *p, const row *r, size_t columns) {
@@ -100,7 +95,7 @@ static void add_line(progress *p, const row *r, size_t columns) {
   text_addf(&line, "%s: ", units_short_id(r->digest).text);
   add_state(&line, p, r, columns);
   text_ellipsis(&line, columns);
-  bool green = (r->state == ROW_COMPLETE || r->state == ROW_EXISTS) && cli_has_colour();
+  bool green = is_finished(r) && cli_has_colour();
   text_addf(&p->screen, "%s%s%s\033[K\n", green ? "\033[32m" : "", text_get(&line), green ? "\033[0m" : "");
   p->drawn_lines++;
   text_free(&line);
@@ -111,10 +106,6 @@ static void add_line(progress *p, const row *r, size_t columns) {
 
 static bool is_at_work(const row *r) {
   return r->state == ROW_DOWNLOADING || r->state == ROW_EXTRACTING || r->state == ROW_RETRYING;
-}
-
-static bool is_finished(const row *r) {
-  return r->state == ROW_COMPLETE || r->state == ROW_EXISTS;
 }
 
 /* The layers at work, then those that come next, then the finished ones, as many as lines allow. */

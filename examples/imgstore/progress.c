@@ -45,9 +45,14 @@ bool progress_begin(progress *p, cli *c, const progress_words *words) {
   return true;
 }
 
+static void free_row(row *r) {
+  free(r->digest);
+  free(r->mounted);
+}
+
 void progress_free(progress *p) {
   for (size_t i = 0; i < p->count; i++)
-    free(p->rows[i].digest);
+    free_row(&p->rows[i]);
   free(p->rows);
   text_free(&p->screen);
   *p = (progress){0};
@@ -97,8 +102,8 @@ void progress_line(progress *p, const char *format, ...) {
   p->changed = true;
 }
 
-static const char *state_name(const progress *p, int state) {
-  switch (state) {
+const char *progress_state(const progress *p, const row *r) {
+  switch (r->state) {
   case ROW_WAITING:
     return "Waiting";
   case ROW_DOWNLOADING:
@@ -108,7 +113,11 @@ static const char *state_name(const progress *p, int state) {
   case ROW_EXTRACTING:
     return "Extracting";
   case ROW_EXISTS:
-    return "Already exists";
+    return p->pushing ? "Layer already exists" : "Already exists";
+  case ROW_PREPARING:
+    return "Preparing";
+  case ROW_MOUNTED:
+    return r->mounted ? r->mounted : "Mounted";
   case ROW_COMPLETE:
     return p->words.complete;
   default:
@@ -117,14 +126,14 @@ static const char *state_name(const progress *p, int state) {
 }
 
 static void json_event(const imgstore_event *e) {
-  static const char *const events[] = {"other",      "resolved",  "waiting",  "exists", "downloading",
-                                       "downloaded", "unpacking", "complete", "retry",  "warning",
-                                       "rate_limit", "flushing",  "committed"};
+  static const char *const events[] = {"other",     "resolved",  "waiting",   "exists",   "downloading", "downloaded",
+                                       "unpacking", "complete",  "retry",     "warning",  "rate_limit",  "flushing",
+                                       "committed", "preparing", "uploading", "uploaded", "mounted"};
   static const char *const objects[] = {NULL, "index", "manifest", "config", "layer"};
   text t = {0};
   bool known = e->type > 0 && (size_t)e->type < sizeof events / sizeof *events;
   bool counted = e->type == IMGSTORE_EVENT_DOWNLOADING || e->type == IMGSTORE_EVENT_UNPACKING ||
-                 e->type == IMGSTORE_EVENT_RATE_LIMIT;
+                 e->type == IMGSTORE_EVENT_UPLOADING || e->type == IMGSTORE_EVENT_RATE_LIMIT;
   json_begin(&t);
   json_string(&t, "event", events[known ? e->type : 0]);
   if (e->object >= 0 && (size_t)e->object < sizeof objects / sizeof *objects)
@@ -151,6 +160,7 @@ static int state_after(const row *r, int32_t event) {
   case IMGSTORE_EVENT_EXISTS:
     return ROW_EXISTS;
   case IMGSTORE_EVENT_DOWNLOADING:
+  case IMGSTORE_EVENT_UPLOADING:
     return ROW_DOWNLOADING;
   case IMGSTORE_EVENT_DOWNLOADED:
     return ROW_DOWNLOADED;
@@ -162,6 +172,12 @@ static int state_after(const row *r, int32_t event) {
     return r->state == ROW_EXISTS ? ROW_EXISTS : ROW_COMPLETE;
   case IMGSTORE_EVENT_RETRY:
     return ROW_RETRYING;
+  case IMGSTORE_EVENT_PREPARING:
+    return ROW_PREPARING;
+  case IMGSTORE_EVENT_UPLOADED:
+    return ROW_COMPLETE;
+  case IMGSTORE_EVENT_MOUNTED:
+    return ROW_MOUNTED;
   default:
     return -1;
   }
@@ -174,6 +190,8 @@ static void layer_event(progress *p, const imgstore_event *e) {
   int state = r ? state_after(r, e->type) : -1;
   if (state < 0)
     return;
+  if (state == ROW_MOUNTED && !r->mounted && asprintf(&r->mounted, "Mounted from %s", e->text ? e->text : "") < 0)
+    r->mounted = NULL;
   bool news = state != r->state;
   r->state = state;
   if (state == ROW_DOWNLOADING || state == ROW_EXTRACTING) {
@@ -183,8 +201,11 @@ static void layer_event(progress *p, const imgstore_event *e) {
   if (state == ROW_RETRYING)
     r->retry_at = progress_clock() + (int64_t)e->total;
   p->changed = true;
-  if (p->mode == PROGRESS_PLAIN && news && state_name(p, state))
-    fprintf(stderr, "%s: %s\n", units_short_id(r->digest).text, state_name(p, state));
+  if (p->mode != PROGRESS_PLAIN || !news || !progress_state(p, r))
+    return;
+  fprintf(stderr, "%s: ", units_short_id(r->digest).text);
+  put_safe(stderr, progress_state(p, r));
+  fputc('\n', stderr);
 }
 
 static void other_event(progress *p, const imgstore_event *e) {
@@ -218,6 +239,7 @@ int32_t progress_event(void *user_data, const imgstore_event *e) {
   progress *p = user_data;
   if (e->type == IMGSTORE_EVENT_DOWNLOADED && e->object >= IMGSTORE_OBJECT_CONFIG)
     p->fetched = true;
+  p->pushing = p->pushing || e->type == IMGSTORE_EVENT_PREPARING;
   if (p->mode == PROGRESS_JSON)
     json_event(e);
   if (p->mode != PROGRESS_PLAIN && p->mode != PROGRESS_TTY)

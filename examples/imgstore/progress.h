@@ -10,13 +10,24 @@
 
 enum { PROGRESS_QUIET, PROGRESS_PLAIN, PROGRESS_TTY, PROGRESS_JSON };
 
-enum { ROW_WAITING, ROW_DOWNLOADING, ROW_RETRYING, ROW_DOWNLOADED, ROW_EXTRACTING, ROW_EXISTS, ROW_COMPLETE };
+enum {
+  ROW_WAITING,
+  ROW_DOWNLOADING,
+  ROW_RETRYING,
+  ROW_DOWNLOADED,
+  ROW_EXTRACTING,
+  ROW_EXISTS,
+  ROW_COMPLETE,
+  ROW_PREPARING,
+  ROW_MOUNTED
+};
 
 typedef struct row {
   char *digest;
   int state;
   uint64_t done, total;
   int64_t retry_at; /* of ROW_RETRYING: milliseconds of the monotonic clock */
+  char *mounted;    /* of ROW_MOUNTED: "Mounted from library/alpine" */
 } row;
 
 /** What a job calls its steps. */
@@ -32,6 +43,7 @@ typedef struct progress {
   progress_words words;
   row *rows;
   size_t count, room;
+  bool pushing; /* the layers go to a registry */
   bool fetched; /* something of the image came over the network */
   bool flushing;
   bool changed; /* the bars on the screen are older than the rows */
@@ -51,6 +63,8 @@ int progress_timeout(const progress *p);
 void progress_tick(progress *p);
 /** Draws the last state and leaves the cursor below it. */
 void progress_end(progress *p);
+/** What a row that is not at work says, or NULL. Not safe to print. */
+const char *progress_state(const progress *p, const row *r);
 void progress_free(progress *p);
 
 /* --- bars.c: the tty mode --- */

@@ -11,6 +11,7 @@
 #include "imgstore/layer.h"
 #include "imgstore/manifest.h"
 #include "imgstore/operation.h"
+#include "imgstore/publish.h"
 #include "imgstore/reference.h"
 #include "imgstore/registry.h"
 #include "imgstore/report.h"

@@ -26,7 +26,12 @@ enum {
   IMGSTORE_EVENT_WARNING = 9,     /**< text: a warning from the registry (RFC 9111 Warning: 299) or the job */
   IMGSTORE_EVENT_RATE_LIMIT = 10, /**< done: requests left; total: requests per window (ratelimit-* headers) */
   IMGSTORE_EVENT_FLUSHING = 11,   /**< content goes to stable storage */
-  IMGSTORE_EVENT_COMMITTED = 12   /**< text: full name; digest: what the reference names from now on */
+  IMGSTORE_EVENT_COMMITTED =
+      12, /**< text: full name; digest: what the reference names from now on; total: of a push, its size */
+  IMGSTORE_EVENT_PREPARING = 13, /**< object: it is known and will be sent, unless it is at the destination */
+  IMGSTORE_EVENT_UPLOADING = 14, /**< object, done, total */
+  IMGSTORE_EVENT_UPLOADED = 15,  /**< object: complete at the destination */
+  IMGSTORE_EVENT_MOUNTED = 16    /**< object: the destination took it from its repository in text */
 };
 
 enum {

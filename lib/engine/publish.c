@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/registry_handle.h"
 
 enum { STAGE_BEGIN, STAGE_LOOK, STAGE_GRAPH, STAGE_BLOBS, STAGE_MANIFESTS };
 enum { CLIENT_INTERVAL = 20 };
@@ -44,7 +45,8 @@ int32_t publish_report(publish *p, int32_t kind, const char *name, const char *d
   return ims_report_add(p->op.report, kind, name, digest, detail, size, 0) ? ims_fail_nomem(&p->op.err) : IMGSTORE_OK;
 }
 
-/* --- stages ---------------------------------------------------------------------------------------------------------- */
+/* --- stages ----------------------------------------------------------------------------------------------------------
+ */
 
 static void looked(void *data, int32_t code, const ims_document *d, const ims_error *err) {
   publish *p = data;
@@ -67,7 +69,7 @@ static int32_t begin(publish *p) {
   ims_lane_signal(&p->op.lane);
   p->stage = STAGE_GRAPH;
   int32_t rc = p->store ? ims_lease_open(&p->lease, p->store, &p->op.err) : IMGSTORE_OK;
-  if (rc || !(p->dry_run || p->skip_same))
+  if (rc || !p->client || !(p->dry_run || p->skip_same))
     return rc;
   p->stage = STAGE_LOOK;
   return ims_fetch_manifest(p->client, p->to->repository, target_name(p), true, p->op.core->limits.max_manifest_bytes,
@@ -75,7 +77,7 @@ static int32_t begin(publish *p) {
 }
 
 static int32_t check_pinned(publish *p) {
-  if (!p->to->digest.algorithm || ims_digest_equal(&p->to->digest, &p->root->digest))
+  if (!p->to || !p->to->digest.algorithm || ims_digest_equal(&p->to->digest, &p->root->digest))
     return IMGSTORE_OK;
   return ims_fail(&p->op.err, IMGSTORE_EINVALID, "%s: %s is another manifest, %s", p->to->name, p->name,
                   p->root->digest.text);
@@ -83,24 +85,23 @@ static int32_t check_pinned(publish *p) {
 
 static int32_t finish(publish *p) {
   publish_node *root = p->root;
-  int32_t rc = publish_report(p, IMGSTORE_REPORT_PUBLISHED, p->to->name, root->digest.text, root->manifest->media_type,
-                              root->size);
+  int32_t rc = publish_report(p, IMGSTORE_REPORT_PUBLISHED, p->destination, root->digest.text,
+                              root->manifest->media_type, root->size);
   if (rc || p->dry_run)
     return rc;
-  int32_t object =
-      root->manifest->kind == IMGSTORE_MANIFEST_INDEX ? IMGSTORE_OBJECT_INDEX : IMGSTORE_OBJECT_MANIFEST;
-  return ims_operation_event(&p->op, IMGSTORE_EVENT_COMMITTED, object, root->digest.text, p->to->name, root->size,
+  int32_t object = root->manifest->kind == IMGSTORE_MANIFEST_INDEX ? IMGSTORE_OBJECT_INDEX : IMGSTORE_OBJECT_MANIFEST;
+  return ims_operation_event(&p->op, IMGSTORE_EVENT_COMMITTED, object, root->digest.text, p->destination, root->size,
                              root->size);
 }
 
 /* The destination has it under that name: its registry took all of it once. */
 static int32_t nothing_to_do(publish *p) {
   publish_node *root = p->root;
-  int32_t rc = publish_report(p, IMGSTORE_REPORT_PRESENT, p->to->name, root->digest.text, root->manifest->media_type,
+  int32_t rc = publish_report(p, IMGSTORE_REPORT_PRESENT, p->destination, root->digest.text, root->manifest->media_type,
                               root->size);
   return rc ? rc
             : ims_operation_event(&p->op, IMGSTORE_EVENT_EXISTS, IMGSTORE_OBJECT_MANIFEST, root->digest.text,
-                                  p->to->name, root->size, root->size);
+                                  p->destination, root->size, root->size);
 }
 
 static int32_t run_graph(publish *p) {
@@ -139,13 +140,15 @@ static int32_t run(publish *p, int64_t now) {
   }
 }
 
-/* --- the job --------------------------------------------------------------------------------------------------------- */
+/* --- the job ---------------------------------------------------------------------------------------------------------
+ */
 
 static int32_t advance(imgstore_operation *op, int64_t now) {
   publish *p = publish_of(op);
   if (p->source)
     ims_client_perform(p->source, now);
-  ims_client_perform(p->client, now);
+  if (p->client)
+    ims_client_perform(p->client, now);
   if (p->failed)
     return p->failed;
   int32_t rc = run(p, now);
@@ -192,6 +195,8 @@ static void destroy(imgstore_operation *op) {
     ims_free(a, p->places[i]);
   ims_free(a, p->places);
   ims_free(a, p->name);
+  ims_free(a, p->destination);
+  ims_store_unref(p->plan);
   imgstore_reference_unref(p->from);
   imgstore_reference_unref(p->to);
   ims_store_unref(p->store);
@@ -224,7 +229,8 @@ static void on_rate(void *data, uint64_t left, uint64_t limit) {
     p->failed = IMGSTORE_ECALLBACK;
 }
 
-/* --- setting it up --------------------------------------------------------------------------------------------------- */
+/* --- setting it up ---------------------------------------------------------------------------------------------------
+ */
 
 int32_t ims_check_host(const imgstore_reference *reference, const imgstore_registry *registry, ims_error *err) {
   const char *host = imgstore_registry_host(registry);
@@ -276,30 +282,42 @@ static int32_t add_places(publish *p, const ims_publish_setup *s) {
   return rc;
 }
 
+static int32_t keep_name(publish *p, const char *name) {
+  p->destination = ims_strdup(&p->op.core->alloc, name);
+  return p->destination ? IMGSTORE_OK : ims_fail_nomem(&p->op.err);
+}
+
+static int32_t set_destination(publish *p, const ims_publish_setup *s) {
+  int32_t rc = parse_place(&p->to, p, s->destination, s->registry);
+  if (!rc)
+    rc = keep_name(p, p->to->name);
+  if (!rc)
+    rc = open_client(p, &p->client, s->registry);
+  if (rc)
+    return rc;
+  ims_client_distrust_mirrors(p->client); /* nothing is pushed to them: what they have says nothing */
+  return add_places(p, s);
+}
+
 static int32_t set_up(publish *p, const ims_publish_setup *s) {
   p->all_platforms = s->all_platforms;
   p->dry_run = s->dry_run;
   p->skip_same = s->skip_same;
   p->chunk = s->chunk;
-  p->client_limit = s->registry->options.max_connections;
+  p->client_limit = s->registry ? s->registry->options.max_connections : 0;
+  p->plan = s->plan ? ims_store_ref(s->plan) : NULL;
   int32_t rc = ims_platform_parse(&p->platform, s->platform, &p->op.err);
   if (!rc && !(p->op.report = ims_report_new(&p->op.core->alloc)))
     rc = ims_fail_nomem(&p->op.err);
   if (!rc)
     rc = set_source(p, s);
   if (!rc)
-    rc = parse_place(&p->to, p, s->destination, s->registry);
-  if (!rc)
-    rc = open_client(p, &p->client, s->registry);
-  if (rc)
-    return rc;
-  ims_client_distrust_mirrors(p->client); /* nothing is pushed to them: what they have says nothing */
-  rc = add_places(p, s);
+    rc = s->registry ? set_destination(p, s) : keep_name(p, s->destination);
   return rc ? rc : add_root(p, s);
 }
 
 int32_t ims_publish_start(imgstore_operation **op, const ims_publish_setup *setup, ims_error *err) {
-  ims_core *core = setup->store ? setup->store->core : setup->registry->core;
+  ims_core *core = setup->store ? setup->store->core : setup->source->core;
   *op = NULL;
   publish *p = ims_calloc(&core->alloc, 1, sizeof *p);
   if (!p)
@@ -320,7 +338,8 @@ int32_t ims_publish_start(imgstore_operation **op, const ims_publish_setup *setu
   return IMGSTORE_OK;
 }
 
-/* --- push ------------------------------------------------------------------------------------------------------------ */
+/* --- push ------------------------------------------------------------------------------------------------------------
+ */
 
 /* Without a destination the image goes where its name says. */
 static int32_t own_name(imgstore_store *store, const char *name, const char *ref_name, const ims_digest *digest,

@@ -42,18 +42,18 @@ typedef struct publish_blob {
   publish *job;
   ims_digest digest;
   uint64_t size;
-  int32_t object;           /**< IMGSTORE_OBJECT_* */
-  const char *media_type;   /**< of its descriptor */
-  const uint8_t *data;      /**< embedded in its descriptor, or NULL */
+  int32_t object;         /**< IMGSTORE_OBJECT_* */
+  const char *media_type; /**< of its descriptor */
+  const uint8_t *data;    /**< embedded in its descriptor, or NULL */
   const char *const *urls;
   size_t url_count;
-  int state;                /**< PUBLISH_NEW, _SENT, _DONE */
-  const char **mounts;      /**< borrowed from the job */
+  int state;           /**< PUBLISH_NEW, _SENT, _DONE */
+  const char **mounts; /**< borrowed from the job */
   size_t mount_count;
   ims_fetch *fetch;
-  ims_blob content;         /**< of the store, while it is sent */
+  ims_blob content; /**< of the store, while it is sent */
   bool open;
-  ims_relay *relay;         /**< of the registry, while it is sent */
+  ims_relay *relay; /**< of the registry, while it is sent */
   uint64_t sent, reported;
   int64_t reported_at;
 } publish_blob;
@@ -64,15 +64,17 @@ struct publish {
   ims_lease lease;
   ims_client *source; /**< the source's client */
   imgstore_reference *from;
-  char *name; /**< what the source is called in messages */
-  ims_client *client;
+  char *name;         /**< what the source is called in messages */
+  ims_client *client; /**< the destination's, or */
   imgstore_reference *to;
+  imgstore_store *plan; /**< of a dry run: a store as destination */
+  char *destination;    /**< the name that is given */
   bool all_platforms, dry_run, skip_same;
   ims_platform platform;
   uint64_t chunk;
   int stage;
-  int32_t failed;       /**< a callback of a client failed; op.err says how */
-  ims_digest there;     /**< what the name stands for at the destination; algorithm 0: not known */
+  int32_t failed;   /**< a callback of a client failed; op.err says how */
+  ims_digest there; /**< what the name stands for at the destination; algorithm 0: not known */
   ims_fetch *look;
 
   publish_node **nodes;
@@ -87,13 +89,14 @@ struct publish {
 
 /** Where things come from and go to; strings and handles are borrowed during the call. */
 typedef struct ims_publish_setup {
-  imgstore_store *store;    /**< with target, or */
-  const ims_target *target; /**< what is published */
-  imgstore_registry *source; /**< with reference: what is published */
-  const char *name;          /**< of the source: the reference, or what the store calls it */
-  imgstore_registry *registry;
-  const char *destination; /**< a reference of that registry */
-  const char *platform;    /**< with all_platforms false: NULL is this machine's */
+  imgstore_store *store;       /**< with target, or */
+  const ims_target *target;    /**< what is published */
+  imgstore_registry *source;   /**< with reference: what is published */
+  const char *name;            /**< of the source: the reference, or what the store calls it */
+  imgstore_registry *registry; /**< destination, or */
+  imgstore_store *plan;        /**< of a dry run: a store as destination */
+  const char *destination;     /**< a reference of the registry, or a name in the store */
+  const char *platform;        /**< with all_platforms false: NULL is this machine's */
   bool all_platforms;
   bool dry_run;
   bool skip_same; /**< do nothing when the destination has that digest under that name */
@@ -105,6 +108,8 @@ typedef struct ims_publish_setup {
 } ims_publish_setup;
 
 int32_t ims_publish_start(imgstore_operation **op, const ims_publish_setup *setup, ims_error *err);
+/** Errors: IMGSTORE_EINVALID (the reference is of another registry). */
+int32_t ims_check_host(const imgstore_reference *reference, const imgstore_registry *registry, ims_error *err);
 /** Pushes what name stands for in the store; options: complete. */
 int32_t ims_push_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry, const char *name,
                        const imgstore_push_options *options, ims_error *err);
@@ -122,6 +127,8 @@ void publish_free_graph(publish *p);
 
 /* --- publish_blob.c --- */
 
+/** Is it there, in whatever condition? */
+bool publish_has(imgstore_store *store, const ims_digest *digest);
 /** Adds a blob of a manifest, once. */
 int32_t publish_add_blob(publish *p, const imgstore_descriptor *descriptor, int32_t object);
 /** Advances all blobs; IMGSTORE_OK when they are at the destination. */

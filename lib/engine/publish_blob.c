@@ -20,9 +20,9 @@ static publish_blob *find_blob(const publish *p, const ims_digest *digest) {
   return NULL;
 }
 
-static bool is_stored(publish *p, const ims_digest *digest) {
+bool publish_has(imgstore_store *store, const ims_digest *digest) {
   ims_blob blob;
-  if (ims_blob_open(&blob, p->store, digest, NULL))
+  if (ims_blob_open(&blob, store, digest, NULL))
     return false;
   ims_blob_close(&blob);
   return true;
@@ -31,7 +31,7 @@ static bool is_stored(publish *p, const ims_digest *digest) {
 /* A layer that is meant to be fetched from elsewhere goes along only when the source has it. */
 static bool is_left_out(publish *p, const imgstore_descriptor *d) {
   return d->url_count && ims_media_kind(d->media_type) == IMS_MEDIA_LAYER_FOREIGN &&
-         (!p->store || !is_stored(p, &d->digest));
+         (!p->store || !publish_has(p->store, &d->digest));
 }
 
 int32_t publish_add_blob(publish *p, const imgstore_descriptor *d, int32_t object) {
@@ -126,7 +126,8 @@ static void blame(publish_blob *b, int32_t *code, const ims_error *err) {
   if (!b->open || strcmp(err->registry_code, "DIGEST_INVALID") != 0 ||
       ims_blob_hash(&b->content, &have, &size, NULL) != IMGSTORE_OK || ims_digest_equal(&have, &b->digest))
     return;
-  *code = ims_fail(&p->op.err, IMGSTORE_ECORRUPT, "blob %s: what the store has hashes to %s", b->digest.text, have.text);
+  *code =
+      ims_fail(&p->op.err, IMGSTORE_ECORRUPT, "blob %s: what the store has hashes to %s", b->digest.text, have.text);
 }
 
 static int32_t conclude(publish_blob *b, const ims_push_result *result) {
@@ -174,8 +175,18 @@ static int32_t make_relay(publish_blob *b) {
   return IMGSTORE_OK;
 }
 
+/* A dry run to a store. */
+static int32_t look(publish_blob *b) {
+  publish *p = b->job;
+  b->state = PUBLISH_DONE;
+  return publish_report(p, publish_has(p->plan, &b->digest) ? IMGSTORE_REPORT_PRESENT : IMGSTORE_REPORT_SENT, NULL,
+                        b->digest.text, b->media_type, b->size);
+}
+
 static int32_t start(publish_blob *b) {
   publish *p = b->job;
+  if (p->plan)
+    return look(b);
   const ims_push_request request = {p->to->repository, b->digest, b->size, b->mounts,
                                     b->mount_count,    p->chunk,  false,   p->dry_run};
   const ims_push_source source = {b, b->data ? read_embedded : p->store ? read_stored : read_relayed, blob_done};
@@ -227,8 +238,6 @@ static int32_t advance(publish_blob *b, int64_t now) {
 }
 
 int32_t publish_advance_blobs(publish *p, int64_t now) {
-  while (p->blobs_done < p->blob_count && p->blobs[p->blobs_done]->state == PUBLISH_DONE)
-    p->blobs_done++;
   for (size_t i = p->blobs_done; i < p->blob_count; i++) {
     publish_blob *b = p->blobs[i];
     if (b->state == PUBLISH_DONE)
@@ -239,5 +248,7 @@ int32_t publish_advance_blobs(publish *p, int64_t now) {
     if (rc)
       return rc;
   }
+  while (p->blobs_done < p->blob_count && p->blobs[p->blobs_done]->state == PUBLISH_DONE)
+    p->blobs_done++;
   return p->blobs_done == p->blob_count ? IMGSTORE_OK : IMGSTORE_EAGAIN;
 }

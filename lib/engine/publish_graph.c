@@ -1,6 +1,6 @@
 /*
- * engine/publish_graph.c (L4) - the manifests of what is published: read from the source, verified, expanded into blobs,
- * and sent when everything they refer to is there.
+ * engine/publish_graph.c (L4) - the manifests of what is published: read from the source, verified, expanded into
+ * blobs, and sent when everything they refer to is there.
  */
 #include <string.h>
 
@@ -53,7 +53,8 @@ int32_t publish_add_node(publish *p, const publish_node *parent, const imgstore_
   return IMGSTORE_OK;
 }
 
-/* --- getting to know them -------------------------------------------------------------------------------------------- */
+/* --- getting to know them --------------------------------------------------------------------------------------------
+ */
 
 /* One image of an index: it takes the place of the index. */
 static int32_t choose(publish_node *n) {
@@ -206,7 +207,8 @@ int32_t publish_advance_graph(publish *p) {
   return all && !p->nodes_busy ? IMGSTORE_OK : IMGSTORE_EAGAIN;
 }
 
-/* --- sending them ---------------------------------------------------------------------------------------------------- */
+/* --- sending them ----------------------------------------------------------------------------------------------------
+ */
 
 static int32_t finished(publish_node *n, bool present) {
   publish *p = n->job;
@@ -246,16 +248,18 @@ static bool is_ready(const publish_node *n) {
 
 static int32_t send_manifest(publish_node *n) {
   publish *p = n->job;
-  const char *name = n == p->root && p->to->tag ? p->to->tag : n->digest.text;
+  if (p->plan)
+    return finished(n, publish_has(p->plan, &n->digest));
   if (p->dry_run && n == p->root)
     return finished(n, ims_digest_equal(&p->there, &n->digest));
+  const char *name = n == p->root && p->to->tag ? p->to->tag : n->digest.text;
   n->state = PUBLISH_SENT;
-  n->push = (ims_manifest_push){p->to->repository, name, n->manifest->media_type, n->manifest->data, n->manifest->size,
-                                n->digest};
-  int32_t rc = p->dry_run ? ims_fetch_manifest(p->client, p->to->repository, n->digest.text, true,
-                                               p->op.core->limits.max_manifest_bytes, manifest_looked, n, &n->fetch,
-                                               &p->op.err)
-                          : ims_push_manifest(p->client, &n->push, manifest_sent, n, &n->fetch, &p->op.err);
+  n->push = (ims_manifest_push){p->to->repository, name,     n->manifest->media_type, n->manifest->data,
+                                n->manifest->size, n->digest};
+  int32_t rc =
+      p->dry_run ? ims_fetch_manifest(p->client, p->to->repository, n->digest.text, true,
+                                      p->op.core->limits.max_manifest_bytes, manifest_looked, n, &n->fetch, &p->op.err)
+                 : ims_push_manifest(p->client, &n->push, manifest_sent, n, &n->fetch, &p->op.err);
   if (!rc)
     p->nodes_busy++;
   return rc;

@@ -98,5 +98,5 @@ int32_t publish_find_mounts(publish *p) {
       if (rc)
         return rc;
     }
-  return p->store && !p->dry_run ? look_into_store(p) : IMGSTORE_OK;
+  return p->store && p->to && !p->dry_run ? look_into_store(p) : IMGSTORE_OK;
 }

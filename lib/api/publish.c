@@ -1,0 +1,64 @@
+/*
+ * api/publish.c (L5) - include/imgstore/publish.h: push, copy and sync in both faces.
+ */
+#include "imgstore/publish.h"
+
+#include "api/options.h"
+#include "api/result.h"
+#include "engine/publish.h"
+
+static const imgstore_push_options push_defaults = {.size = sizeof(imgstore_push_options)};
+
+int32_t imgstore_push_options_init(imgstore_push_options *options, size_t size) {
+  return ims_options_init(options, size, &push_defaults, sizeof push_defaults);
+}
+
+/* Waits for an operation and takes its report. */
+static int32_t finish(imgstore_operation *op, imgstore_report **report, imgstore_error **error) {
+  int32_t rc = imgstore_operation_wait(op, error);
+  if (!rc && report) {
+    *report = op->report;
+    op->report = NULL;
+  }
+  imgstore_operation_free(op);
+  return rc;
+}
+
+static int32_t check_mounts(const char *const *mounts, size_t count, ims_error *err) {
+  for (size_t i = 0; i < count; i++)
+    if (!mounts || !mounts[i])
+      return ims_fail(err, IMGSTORE_EINVALID, "mount_from is NULL but mount_count is not 0");
+  return IMGSTORE_OK;
+}
+
+static int32_t check_push(const imgstore_push_options *o, ims_error *err) {
+  if ((o->flags & ~(uint32_t)IMGSTORE_PUSH_DRY_RUN) || o->reserved)
+    return ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_push_options: unknown flags %#x", o->flags);
+  return check_mounts(o->mount_from, o->mount_count, err);
+}
+
+int32_t imgstore_push_start(imgstore_store *store, imgstore_registry *registry, const char *name,
+                            const imgstore_push_options *options, imgstore_operation **operation,
+                            imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_push_options own = push_defaults;
+  if (operation)
+    *operation = NULL;
+  if (!store || !registry || !name || !operation)
+    return ims_api_invalid("store, registry, name and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_push_options", &err);
+  if (!rc)
+    rc = check_push(&own, &err);
+  if (!rc)
+    rc = ims_push_start(operation, store, registry, name, &own, &err);
+  return ims_api_result(rc, &err, &store->core->alloc, error);
+}
+
+int32_t imgstore_push(imgstore_store *store, imgstore_registry *registry, const char *name,
+                      const imgstore_push_options *options, imgstore_report **report, imgstore_error **error) {
+  imgstore_operation *op;
+  if (report)
+    *report = NULL;
+  int32_t rc = imgstore_push_start(store, registry, name, options, &op, error);
+  return rc ? rc : finish(op, report, error);
+}
