@@ -75,6 +75,9 @@ typedef struct ims_sys {
   int (*statx)(int dir, const char *path, int flags, unsigned mask, struct statx *st);
   ssize_t (*flistxattr)(int fd, char *names, size_t size);
   ssize_t (*fgetxattr)(int fd, const char *name, void *value, size_t size);
+  /** llistxattr(2) and lgetxattr(2): as lsetxattr, only for paths through /proc/self/fd. */
+  ssize_t (*llistxattr)(const char *path, char *names, size_t size);
+  ssize_t (*lgetxattr)(const char *path, const char *name, void *value, size_t size);
   /** mount(2), umount2(2) and the calls that mount by descriptors; ENOSYS where the kernel lacks one. */
   int (*mount)(const char *source, const char *target, const char *type, unsigned long flags, const void *data);
   int (*umount2)(const char *target, int flags);
