@@ -43,7 +43,7 @@ extern const command command_pull, command_load, command_unpack, command_ls, com
     command_index;
 extern const command command_save;
 extern const command command_access, command_catalog;
-extern const command command_push;
+extern const command command_copy, command_push;
 extern const option_group group_global, group_registry, group_unpack;
 
 /* --- session.c -----------------------------------------------------------------------------------------------------

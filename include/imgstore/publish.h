@@ -1,5 +1,5 @@
 /*
- * imgstore/publish.h - push: bring images to a registry.
+ * imgstore/publish.h - push, copy and sync: bring images to a registry, or from any place to any other.
  *
  * What is sent are the bytes that were hashed: nothing is re-encoded, digests stay what they are. Blobs go first, a few
  * at a time, then manifests, children before the indexes that list them, and the name last: until then nothing is
@@ -57,6 +57,67 @@ IMGSTORE_API int32_t imgstore_push(imgstore_store *store, imgstore_registry *reg
 /** The same as an operation; imgstore_operation_report has the lines. Keeps what it needs of store and registry. */
 IMGSTORE_API int32_t imgstore_push_start(imgstore_store *store, imgstore_registry *registry, const char *name,
                                          const imgstore_push_options *options, imgstore_operation **operation,
+                                         imgstore_error **error);
+
+enum {
+  /** The name of a destination in a store is taken as it is, not completed: the tag that an OCI layout shows to others.
+   */
+  IMGSTORE_PLACE_PLAIN_NAME = 1u << 0
+};
+
+/**
+ * A place that images are copied from or to: a name in a registry or in a store, one of both. An OCI image layout is a
+ * store that imgstore_store_open opens (with IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE to copy from it).
+ */
+typedef struct imgstore_place {
+  size_t size;       /**< sizeof(imgstore_place) */
+  uint32_t flags;    /**< IMGSTORE_PLACE_* */
+  uint32_t reserved; /**< 0 */
+  imgstore_registry *registry;
+  imgstore_store *store;
+  /**
+   * In a registry a reference of it; in a store a name as for imgstore_store_image, or a tag that one image there has,
+   * or NULL for the only image there is. A destination's name is the one to give; NULL in a store: the source's.
+   */
+  const char *name;
+} imgstore_place;
+
+enum {
+  /** Of an index all images and the index itself, not just one platform's image. */
+  IMGSTORE_COPY_ALL_PLATFORMS = 1u << 0,
+  /** As IMGSTORE_PUSH_DRY_RUN. */
+  IMGSTORE_COPY_DRY_RUN = 1u << 1
+};
+
+typedef struct imgstore_copy_options {
+  size_t size;
+  uint32_t flags;                /**< IMGSTORE_COPY_* */
+  uint32_t reserved;             /**< 0 */
+  const char *platform;          /**< "os/arch[/variant]"; NULL: this machine's */
+  uint64_t chunk_size;           /**< as for a push */
+  const char *const *mount_from; /**< as for a push */
+  size_t mount_count;
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_copy_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_copy_options) of the caller. */
+IMGSTORE_API int32_t imgstore_copy_options_init(imgstore_copy_options *options, size_t size);
+
+/** Fills *place with nothing. size: sizeof(imgstore_place) of the caller. */
+IMGSTORE_API int32_t imgstore_place_init(imgstore_place *place, size_t size);
+
+/**
+ * Copies an image from one place to another. From registry to registry the blobs stream through bounded memory and are
+ * verified on the way; nothing of them is kept. The report is that of a push.
+ * Errors: those of imgstore_push and imgstore_pull, IMGSTORE_EAMBIGUOUS (a name that several images of a store have).
+ */
+IMGSTORE_API int32_t imgstore_copy(const imgstore_place *source, const imgstore_place *destination,
+                                   const imgstore_copy_options *options, imgstore_report **report,
+                                   imgstore_error **error);
+/** The same as an operation. Keeps what it needs of the places. */
+IMGSTORE_API int32_t imgstore_copy_start(const imgstore_place *source, const imgstore_place *destination,
+                                         const imgstore_copy_options *options, imgstore_operation **operation,
                                          imgstore_error **error);
 
 #ifdef __cplusplus

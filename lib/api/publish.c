@@ -5,6 +5,7 @@
 
 #include "api/options.h"
 #include "api/result.h"
+#include "engine/copy.h"
 #include "engine/publish.h"
 
 static const imgstore_push_options push_defaults = {.size = sizeof(imgstore_push_options)};
@@ -60,5 +61,71 @@ int32_t imgstore_push(imgstore_store *store, imgstore_registry *registry, const 
   if (report)
     *report = NULL;
   int32_t rc = imgstore_push_start(store, registry, name, options, &op, error);
+  return rc ? rc : finish(op, report, error);
+}
+
+/* --- copy ------------------------------------------------------------------------------------------------------------
+ */
+
+static const imgstore_place no_place = {.size = sizeof(imgstore_place)};
+static const imgstore_copy_options copy_defaults = {.size = sizeof(imgstore_copy_options)};
+
+int32_t imgstore_place_init(imgstore_place *place, size_t size) {
+  return ims_options_init(place, size, &no_place, sizeof no_place);
+}
+
+int32_t imgstore_copy_options_init(imgstore_copy_options *options, size_t size) {
+  return ims_options_init(options, size, &copy_defaults, sizeof copy_defaults);
+}
+
+static int32_t copy_place(imgstore_place *own, const imgstore_place *given, const char *which, ims_error *err) {
+  *own = no_place;
+  int32_t rc = ims_options_copy(own, sizeof *own, given, sizeof *own, "imgstore_place", err);
+  if (!rc && ((own->flags & ~(uint32_t)IMGSTORE_PLACE_PLAIN_NAME) || own->reserved))
+    rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_place: unknown flags %#x", own->flags);
+  if (!rc && !own->registry == !own->store)
+    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a place is in a registry or in a store", which);
+  if (!rc && own->registry && !own->name)
+    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a place in a registry has a name", which);
+  return rc;
+}
+
+static int32_t check_copy(const imgstore_copy_options *o, ims_error *err) {
+  if ((o->flags & ~(uint32_t)(IMGSTORE_COPY_ALL_PLATFORMS | IMGSTORE_COPY_DRY_RUN)) || o->reserved)
+    return ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_copy_options: unknown flags %#x", o->flags);
+  if (o->platform && o->flags & IMGSTORE_COPY_ALL_PLATFORMS)
+    return ims_fail(err, IMGSTORE_EINVALID, "imgstore_copy_options: a platform and all of them");
+  return check_mounts(o->mount_from, o->mount_count, err);
+}
+
+int32_t imgstore_copy_start(const imgstore_place *source, const imgstore_place *destination,
+                            const imgstore_copy_options *options, imgstore_operation **operation,
+                            imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_copy_options own = copy_defaults;
+  imgstore_place from, to;
+  if (operation)
+    *operation = NULL;
+  if (!source || !destination || !operation)
+    return ims_api_invalid("source, destination and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_copy_options", &err);
+  if (!rc)
+    rc = check_copy(&own, &err);
+  if (!rc)
+    rc = copy_place(&from, source, "source", &err);
+  if (!rc)
+    rc = copy_place(&to, destination, "destination", &err);
+  const ims_copy_setup setup = {&from, &to, &own, false};
+  if (!rc)
+    rc = ims_copy_start(operation, &setup, &err);
+  return ims_api_result(rc, &err, rc ? NULL : &(*operation)->core->alloc, error);
+}
+
+int32_t imgstore_copy(const imgstore_place *source, const imgstore_place *destination,
+                      const imgstore_copy_options *options, imgstore_report **report, imgstore_error **error) {
+  imgstore_operation *op;
+  if (report)
+    *report = NULL;
+  int32_t rc = imgstore_copy_start(source, destination, options, &op, error);
   return rc ? rc : finish(op, report, error);
 }

@@ -54,6 +54,7 @@ struct bring {
   ims_lease lease;
   bool all_platforms;
   bool sparse;            /**< children that the source lacks are left out */
+  bool copied;            /**< reported as a push is, object by object */
   bool platform_required; /**< the caller named it */
   ims_platform platform;
   int stage;

@@ -67,6 +67,25 @@ static bool is_all_current(bring *b) {
   return true;
 }
 
+/* What a copy came to, in the lines of a push. */
+static int32_t report_copy(bring *b) {
+  imgstore_report *r = b->op.report;
+  ims_target target;
+  int32_t rc = IMGSTORE_OK;
+  for (size_t i = 0; !rc && i < b->transfer_count; i++) {
+    const ims_transfer *t = b->transfers[i];
+    bool present = atomic_load(&t->phase) == IMS_TRANSFER_EXISTS;
+    rc = ims_report_add(r, present ? IMGSTORE_REPORT_PRESENT : IMGSTORE_REPORT_SENT, NULL, t->digest.text,
+                        t->media_type, t->size, 0);
+  }
+  for (size_t i = 0; !rc && i < b->root_count; i++) {
+    target_of(b, &b->roots[i], &target);
+    rc = ims_report_add(r, IMGSTORE_REPORT_PUBLISHED, b->roots[i].name, target.digest.text, target.media_type,
+                        target.size, 0);
+  }
+  return rc ? ims_fail_nomem(&b->op.err) : IMGSTORE_OK;
+}
+
 static int32_t set_references(bring *b) {
   for (size_t i = 0; i < b->root_count; i++) {
     const bring_root *root = &b->roots[i];
@@ -76,13 +95,13 @@ static int32_t set_references(bring *b) {
     if (!rc)
       rc = ims_operation_event(&b->op, IMGSTORE_EVENT_COMMITTED, IMGSTORE_OBJECT_MANIFEST, root->top->digest.text,
                                root->name, 0, 0);
-    if (!rc && b->source &&
+    if (!rc && b->source && !b->copied &&
         ims_report_add(b->op.report, IMGSTORE_REPORT_TAG, root->name, root->top->digest.text, NULL, 0, 0))
       rc = ims_fail_nomem(&b->op.err);
     if (rc)
       return rc;
   }
-  return IMGSTORE_OK;
+  return b->copied ? report_copy(b) : IMGSTORE_OK;
 }
 
 int32_t bring_commit(bring *b) {
@@ -91,7 +110,7 @@ int32_t bring_commit(bring *b) {
   switch (b->stage) {
   case STAGE_FLUSH:
     if (!b->source && is_all_current(b))
-      return IMGSTORE_OK;
+      return b->copied ? report_copy(b) : IMGSTORE_OK;
     rc = ims_operation_event(&b->op, IMGSTORE_EVENT_FLUSHING, IMGSTORE_OBJECT_NONE, NULL, NULL, 0, 0);
     if (!rc)
       rc = save_embedded(b);

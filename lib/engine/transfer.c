@@ -265,6 +265,7 @@ void ims_transfer_init(ims_transfer *t, const ims_transfer_setup *setup, const i
   t->object = object;
   t->digest = descriptor->digest;
   t->size = descriptor->size;
+  t->media_type = descriptor->media_type;
   t->urls = descriptor->urls;
   t->url_count = descriptor->url_count;
   bool concurrent = (t->store->storage.flags & IMGSTORE_STORAGE_CONCURRENT) &&

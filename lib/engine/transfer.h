@@ -33,6 +33,7 @@ typedef struct ims_transfer {
   int32_t object; /**< IMGSTORE_OBJECT_* */
   ims_digest digest;
   uint64_t size;
+  const char *media_type;
   const char *const *urls;
   size_t url_count;
 

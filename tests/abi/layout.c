@@ -184,6 +184,25 @@ MEMBER(imgstore_load_options, platform, 24, 8);
 MEMBER(imgstore_load_options, progress, 32, 8);
 MEMBER(imgstore_load_options, progress_data, 40, 8);
 
+STRUCT(imgstore_copy_options, 64);
+MEMBER(imgstore_copy_options, size, 0, 8);
+MEMBER(imgstore_copy_options, flags, 8, 4);
+MEMBER(imgstore_copy_options, reserved, 12, 4);
+MEMBER(imgstore_copy_options, platform, 16, 8);
+MEMBER(imgstore_copy_options, chunk_size, 24, 8);
+MEMBER(imgstore_copy_options, mount_from, 32, 8);
+MEMBER(imgstore_copy_options, mount_count, 40, 8);
+MEMBER(imgstore_copy_options, progress, 48, 8);
+MEMBER(imgstore_copy_options, progress_data, 56, 8);
+
+STRUCT(imgstore_place, 40);
+MEMBER(imgstore_place, size, 0, 8);
+MEMBER(imgstore_place, flags, 8, 4);
+MEMBER(imgstore_place, reserved, 12, 4);
+MEMBER(imgstore_place, registry, 16, 8);
+MEMBER(imgstore_place, store, 24, 8);
+MEMBER(imgstore_place, name, 32, 8);
+
 STRUCT(imgstore_push_options, 72);
 MEMBER(imgstore_push_options, size, 0, 8);
 MEMBER(imgstore_push_options, flags, 8, 4);
@@ -326,6 +345,9 @@ VALUE(IMGSTORE_REPORT_SENT, 21);
 VALUE(IMGSTORE_REPORT_PRESENT, 22);
 VALUE(IMGSTORE_REPORT_MOUNTED, 23);
 VALUE(IMGSTORE_PUSH_DRY_RUN, 1);
+VALUE(IMGSTORE_COPY_DRY_RUN, 2);
+VALUE(IMGSTORE_COPY_ALL_PLATFORMS, 1);
+VALUE(IMGSTORE_PLACE_PLAIN_NAME, 1);
 VALUE(IMGSTORE_POLICY_DEFAULT, 0);
 VALUE(IMGSTORE_POLICY_ERROR, 1);
 VALUE(IMGSTORE_POLICY_SKIP, 2);

@@ -1,0 +1,76 @@
+/* places.c - takes locations apart and opens what they name. */
+#include "places.h"
+
+#include <string.h>
+
+static const char *after(const char *location, const char *prefix) {
+  size_t length = strlen(prefix);
+  return strncmp(location, prefix, length) == 0 ? location + length : NULL;
+}
+
+static int open_registry(place *p, cli *c, const char *name, const imgstore_registry_options *options) {
+  imgstore_error *error = NULL;
+  int32_t code = imgstore_reference_parse(c->context, name, &p->reference, &error);
+  if (code != IMGSTORE_OK)
+    return cli_failed(c, code, &error);
+  text_add(&p->name, imgstore_reference_name(p->reference));
+  int status = cli_open_registry(c, imgstore_reference_host(p->reference), options, &p->registry);
+  p->place.registry = p->registry;
+  return status;
+}
+
+static int open_store(place *p, cli *c, const char *name, int role) {
+  int status = CLI_OK;
+  text_add(&p->name, name);
+  if (!c->store)
+    status = role == PLACE_DESTINATION ? cli_open_store(c, STORE_CREATE) : cli_need_store(c, STORE_LEASE);
+  p->place.store = c->store;
+  return status;
+}
+
+/* DIR:TAG; a tag has no slash, a folder before it may have anything. */
+static int open_layout(place *p, cli *c, const char *location, int role) {
+  imgstore_store_options options;
+  imgstore_error *error = NULL;
+  const char *slash = strrchr(location, '/'), *colon = strrchr(location, ':');
+  if (colon && slash && colon < slash)
+    colon = NULL;
+  text_add_bytes(&p->dir, location, colon ? (size_t)(colon - location) : strlen(location));
+  text_add(&p->name, colon ? colon + 1 : "");
+  imgstore_store_options_init(&options, sizeof options);
+  if (role == PLACE_SOURCE)
+    options.flags |= IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE;
+  int32_t code = imgstore_store_open(c->context, text_get(&p->dir), &options, &p->layout, &error);
+  p->place.store = p->layout;
+  p->place.flags = role == PLACE_DESTINATION ? IMGSTORE_PLACE_PLAIN_NAME : 0;
+  return code ? cli_failed(c, code, &error) : CLI_OK;
+}
+
+int place_open(place *p, cli *c, const char *location, int role, const imgstore_registry_options *options) {
+  const char *rest;
+  int status = cli_open_context(c);
+  if (status != CLI_OK)
+    return status;
+  imgstore_place_init(&p->place, sizeof p->place);
+  if ((rest = after(location, "store:")))
+    status = open_store(p, c, rest, role);
+  else if ((rest = after(location, "oci:")))
+    status = open_layout(p, c, rest, role);
+  else if ((rest = after(location, "docker://")))
+    status = open_registry(p, c, rest, options);
+  else
+    status = cli_usage(c, "%s: a location is docker://NAME, store:NAME or oci:DIR[:TAG]", location);
+  if (status == CLI_OK && (p->name.failed || p->dir.failed))
+    status = cli_out_of_memory(c);
+  p->place.name = p->name.size ? text_get(&p->name) : NULL;
+  return status;
+}
+
+void place_close(place *p) {
+  imgstore_store_close(p->layout);
+  imgstore_registry_free(p->registry);
+  imgstore_reference_unref(p->reference);
+  text_free(&p->name);
+  text_free(&p->dir);
+  *p = (place){0};
+}
