@@ -44,7 +44,8 @@ extern const command command_pull, command_load, command_unpack, command_ls, com
 extern const command command_save;
 extern const command command_access, command_catalog;
 extern const command command_copy, command_push;
-extern const option_group group_global, group_registry, group_unpack;
+extern const command command_referrers;
+extern const option_group group_global, group_policy, group_registry, group_unpack;
 
 /* --- session.c -----------------------------------------------------------------------------------------------------
  */
@@ -71,6 +72,18 @@ int32_t cli_find_image(cli *c, const char *name, const char *platform, imgstore_
 bool cli_registry_options(cli *c, imgstore_registry_options *options);
 /** A handle on host with the options of the command line. Returns an exit status. */
 int cli_open_registry(cli *c, const char *host, const imgstore_registry_options *options, imgstore_registry **registry);
+
+/* --- policy_options.c ----------------------------------------------------------------------------------------------
+ */
+
+/** The policy that the options of group_policy say; *policy NULL without one. Returns an exit status. */
+int cli_open_policy(cli *c, imgstore_policy **policy);
+
+/* --- cmd_signatures.c ----------------------------------------------------------------------------------------------
+ */
+
+/** verify of an image: its signatures, not the store. */
+int cli_verify_image(cli *c);
 
 /* --- unpack_options.c ----------------------------------------------------------------------------------------------
  */

@@ -29,6 +29,7 @@ typedef struct pull {
   unpack_settings unpack;
   imgstore_registry_options registry_options;
   imgstore_pull_options options;
+  imgstore_policy *policy;
   imgstore_reference *reference;
   imgstore_registry *registry;
   imgstore_image *before, *image;
@@ -102,8 +103,11 @@ static int transfer(pull *p) {
 static int prepare(pull *p) {
   imgstore_error *error = NULL;
   int status = cli_open_context(p->c);
+  if (status == CLI_OK)
+    status = cli_open_policy(p->c, &p->policy);
   if (status != CLI_OK)
     return status;
+  p->options.policy = p->policy;
   int32_t code = imgstore_reference_parse(p->c->context, p->c->args.words[0], &p->reference, &error);
   if (code != IMGSTORE_OK)
     return cli_failed(p->c, code, &error);
@@ -124,6 +128,7 @@ static int run(cli *c) {
   imgstore_operation_free(p.operation);
   imgstore_image_unref(p.image);
   imgstore_image_unref(p.before);
+  imgstore_policy_free(p.policy);
   imgstore_registry_free(p.registry);
   imgstore_reference_unref(p.reference);
   unpack_settings_free(&p.unpack);
@@ -142,8 +147,10 @@ const command command_pull = {
         "of the image goes to standard output, progress to standard error.",
     .examples = "  imgstore pull alpine\n"
                 "  imgstore pull --platform linux/arm64 quay.io/podman/hello:latest\n"
-                "  imgstore pull --unpack rootfs alpine:3.20\n",
-    .groups = (const option_group *const[]){&pull_group, &group_registry, &group_unpack, &group_global, NULL},
+                "  imgstore pull --unpack rootfs alpine:3.20\n"
+                "  imgstore pull --verify-key cosign.pub registry.example.org/app:1\n",
+    .groups =
+        (const option_group *const[]){&pull_group, &group_policy, &group_registry, &group_unpack, &group_global, NULL},
     .min_words = 1,
     .max_words = 1,
     .run = run,

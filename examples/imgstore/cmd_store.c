@@ -135,6 +135,13 @@ static const option verify_options[] = {
     {OPTION_REPAIR, 0, "repair", NULL,
      "as --full, and move damaged content out of the way,\n"
      "so that the next pull fetches it again"},
+    {OPTION_VERIFY_KEY, 0, "key", "FILE",
+     "with IMAGE: a public key (PEM) that must have signed;\n"
+     "given again: any of the keys"},
+    {OPTION_KEY, 0, "client-key", "FILE", "with IMAGE: key of the client certificate (PEM)"},
+    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "with IMAGE: which one (default: this machine's)"},
+    {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "with IMAGE: the index must be signed"},
+    {OPTION_FORMAT, 0, "format", "table|json", "with IMAGE: json is one object per signature and line"},
     {0, 0, NULL, NULL, NULL}};
 static const option_group verify_group = {"Options", verify_options};
 
@@ -206,6 +213,10 @@ static int print_findings(cli *c, const imgstore_report *report, int32_t mode) {
 }
 
 static int run_verify(cli *c) {
+  if (c->args.count)
+    return cli_verify_image(c);
+  if (option_given(&c->args, OPTION_VERIFY_KEY) || option_given(&c->args, OPTION_POLICY))
+    return cli_usage(c, "which image? imgstore verify --key FILE IMAGE");
   imgstore_report *report = NULL;
   imgstore_error *error = NULL;
   int32_t mode = option_given(&c->args, OPTION_REPAIR) ? IMGSTORE_VERIFY_REPAIR
@@ -222,12 +233,16 @@ static int run_verify(cli *c) {
 
 const command command_verify = {
     .name = "verify",
-    .usage = "[OPTIONS]",
-    .summary = "Check the store for damage",
+    .usage = "[OPTIONS] [IMAGE]",
+    .summary = "Check the store for damage, or the signatures of an image",
     .details =
-        "Prints what is damaged or missing and which images it affects. The exit status is 1 when there is damage.",
+        "Prints what is damaged or missing and which images it affects. The exit status is 1 when there is damage.\n"
+        "With IMAGE and --key or --policy it is the signatures that a registry has for the image: each is printed,\n"
+        "and the exit status is 1 when there are not those that are wanted.",
     .examples = "  imgstore verify --full\n"
-                "  imgstore verify --repair\n",
-    .groups = (const option_group *const[]){&verify_group, &group_global, NULL},
+                "  imgstore verify --repair\n"
+                "  imgstore verify --key cosign.pub registry.example.org/app:1\n",
+    .groups = (const option_group *const[]){&verify_group, &group_policy, &group_registry, &group_global, NULL},
+    .max_words = 1,
     .run = run_verify,
 };

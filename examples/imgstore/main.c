@@ -24,6 +24,7 @@ static const command *const commands[] = {
     &command_history, &command_inspect, &command_tag,     &command_rm,     &command_load,
     &command_save,    &command_unpack,  &command_du,      &command_prune,  &command_verify,
     &command_index,   &command_access,  &command_catalog, &command_push,   &command_copy,
+    &command_referrers,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

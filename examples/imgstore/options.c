@@ -134,9 +134,11 @@ static void usage_of(const option *o, text *t) {
 void options_help(const option_group *const *groups, FILE *file) {
   enum { WIDEST = 30 };
   text t = {0};
-  for (; *groups; groups++) {
-    fprintf(file, "\n%s:\n", (*groups)->title);
-    for (const option *o = (*groups)->options; o->name; o++) {
+  for (const option_group *const *g = groups; *g; g++) {
+    fprintf(file, "\n%s:\n", (*g)->title);
+    for (const option *o = (*g)->options; o->name; o++) {
+      if (find(groups, o->name, strlen(o->name), 0) != o)
+        continue; /* an option of an earlier group has the name */
       usage_of(o, &t);
       fprintf(file, "  %-*s", WIDEST, text_get(&t));
       if (t.size >= WIDEST)

@@ -39,7 +39,8 @@ enum {
   IMGSTORE_EAMBIGUOUS = -22,   /**< more than one object matches; the message lists them */
   IMGSTORE_ECONFLICT = -23,    /**< a compare-and-set lost, or the object is in use */
   IMGSTORE_EACCESS = -24,      /**< the operating system denies access */
-  IMGSTORE_EFORMAT = -25       /**< a document, archive or name is malformed */
+  IMGSTORE_EFORMAT = -25,      /**< a document, archive or name is malformed */
+  IMGSTORE_EUNTRUSTED = -26    /**< a signature policy refuses the image */
 };
 
 /** The code, one of IMGSTORE_E*. IMGSTORE_OK for NULL. */

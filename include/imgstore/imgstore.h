@@ -3,6 +3,7 @@
 #define IMGSTORE_IMGSTORE_H
 
 #include "imgstore/archive.h"
+#include "imgstore/attached.h"
 #include "imgstore/common.h"
 #include "imgstore/context.h"
 #include "imgstore/error.h"
@@ -11,6 +12,7 @@
 #include "imgstore/layer.h"
 #include "imgstore/manifest.h"
 #include "imgstore/operation.h"
+#include "imgstore/policy.h"
 #include "imgstore/publish.h"
 #include "imgstore/reference.h"
 #include "imgstore/registry.h"

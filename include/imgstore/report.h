@@ -24,6 +24,8 @@ enum {
   IMGSTORE_REPORT_USAGE = 11,      /**< name: image; digest; size: total bytes; shared: bytes shared with others */
   IMGSTORE_REPORT_REPOSITORY = 12, /**< name: a repository of a registry */
   IMGSTORE_REPORT_ACCESS = 13,     /**< name: "pull", "push" or "delete"; size: 1 when allowed; detail: why not */
+  IMGSTORE_REPORT_SIGNED = 14,     /**< digest: a signature that counts; name: its key; detail: the kind of key */
+  IMGSTORE_REPORT_UNSIGNED = 15,   /**< digest: a signature that does not count; detail: why */
   IMGSTORE_REPORT_PUBLISHED = 20,  /**< name: what it was pushed or copied to; digest, size, detail: of its manifest */
   IMGSTORE_REPORT_SENT = 21,       /**< digest, size, detail (type): a blob or manifest that was sent, or would be */
   IMGSTORE_REPORT_PRESENT = 22,    /**< digest, size, detail: one that the destination had */

@@ -6,6 +6,7 @@
 
 #include "imgstore/common.h"
 #include "imgstore/operation.h"
+#include "imgstore/policy.h"
 #include "imgstore/unpack.h"
 
 #ifdef __cplusplus
@@ -26,6 +27,7 @@ typedef struct imgstore_pull_options {
   const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults. Its progress is ignored */
   imgstore_event_fn progress;
   void *progress_data;
+  imgstore_policy *policy; /**< which signatures the image must have; NULL: none. See policy.h */
 } imgstore_pull_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_pull_options) of the caller. */
@@ -41,7 +43,8 @@ IMGSTORE_API int32_t imgstore_pull_options_init(imgstore_pull_options *options, 
  * has. Errors: those of the network, IMGSTORE_EINVALID (the name is of another registry), IMGSTORE_EUNSUPPORTED
  * (unpack_to of what is no image, schema 1), IMGSTORE_EEXISTS (unpack_to is not empty), IMGSTORE_EACCESS (a read-only
  * store), IMGSTORE_ENOTFOUND (name, or no manifest for the platform: the message lists those there are),
- * IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT, IMGSTORE_ENOSPACE, IMGSTORE_ECALLBACK.
+ * IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT, IMGSTORE_ENOSPACE, IMGSTORE_ECALLBACK, IMGSTORE_EUNTRUSTED (the
+ * policy refuses the image: nothing but its manifest was fetched, and the store is as it was).
  */
 IMGSTORE_API int32_t imgstore_pull(imgstore_store *store, imgstore_registry *registry, const char *reference,
                                    const imgstore_pull_options *options, imgstore_image **image,

@@ -99,7 +99,8 @@ const char *imgstore_error_name(int32_t code) {
                                       "ambiguous",
                                       "conflict",
                                       "access denied",
-                                      "malformed"};
+                                      "malformed",
+                                      "not trusted"};
   if (code > 0 || -(int64_t)code >= (int64_t)(sizeof names / sizeof names[0]))
     return "unknown error";
   return names[-code];

@@ -106,11 +106,28 @@ static int32_t check_unpackable(bring *b) {
   return ims_fail(&b->op.err, IMGSTORE_EUNSUPPORTED, "%s: is not an image that can be unpacked", b->reference->name);
 }
 
+/* IMGSTORE_OK when there is no policy or it agrees. */
+static int32_t advance_trust(bring *b) {
+  ims_digest subjects[IMS_TRIAL_SUBJECTS_MAX];
+  if (!b->trust.policy)
+    return IMGSTORE_OK;
+  if (!b->trust.started) {
+    size_t count = bring_subjects(b, subjects, IMS_TRIAL_SUBJECTS_MAX);
+    int32_t rc = count ? ims_trust_start(&b->trust, b->client, b->reference, subjects, count) : IMGSTORE_EAGAIN;
+    if (rc)
+      return rc;
+  }
+  return ims_trust_advance(&b->trust);
+}
+
 static int32_t run(bring *b, int64_t now) {
   int32_t graph = bring_advance_graph(b);
   if (graph && graph != IMGSTORE_EAGAIN)
     return graph;
-  int32_t rc = advance_unpacker(b, now);
+  int32_t rc = advance_trust(b);
+  if (rc)
+    return rc;
+  rc = advance_unpacker(b, now);
   if (rc)
     return rc;
   int32_t transfers = advance_transfers(b, now);
@@ -192,6 +209,7 @@ static void end(imgstore_operation *op, int32_t result) {
   b->unpacker = NULL;
   for (size_t i = 0; i < b->transfer_count; i++)
     ims_transfer_end(b->transfers[i]);
+  ims_trust_free(&b->trust);
   ims_client_free(b->client);
   b->client = NULL;
   ims_lease_close(&b->lease);
@@ -293,6 +311,8 @@ static int32_t setup_pull(bring *b, imgstore_registry *registry, const char *ref
   const ims_client_events events = {b, on_retry, on_warning, on_rate};
   b->all_platforms = options->flags & IMGSTORE_PULL_ALL_PLATFORMS;
   b->platform_required = options->platform != NULL;
+  if (options->policy)
+    ims_trust_init(&b->trust, &b->op, options->policy, NULL);
   int32_t rc = ims_reference_parse(&b->reference, &b->op.core->alloc, reference, err);
   if (!rc)
     rc = ims_platform_parse(&b->platform, options->platform, err);

@@ -10,6 +10,7 @@
 #include "engine/client.h"
 #include "engine/operation.h"
 #include "engine/transfer.h"
+#include "engine/trust.h"
 #include "engine/unpacker.h"
 #include "imgstore/transfer.h"
 #include "oci/config.h"
@@ -67,6 +68,7 @@ struct bring {
   ims_transfer **transfers;
   size_t transfer_count, transfer_capacity, transfers_done;
   ims_unpacker *unpacker;
+  ims_trust trust; /**< of a pull with a policy: nothing but manifests is fetched before it agrees */
 };
 
 /* --- bring.c --- */
@@ -90,6 +92,9 @@ int32_t bring_advance_graph(bring *b);
 bring_node *bring_leaf(const bring *b, const bring_node *top);
 /** The image node below top for the job's platform, or NULL when there is none (yet). */
 bring_node *bring_chosen(const bring *b, const bring_node *top);
+/** The digests that what is pulled goes by: with all platforms the top, else everything from the top down to the image
+ * of the platform. 0 while some of it is not there yet. */
+size_t bring_subjects(const bring *b, ims_digest *subjects, size_t most);
 /** The transfer of a digest, or NULL. */
 ims_transfer *bring_find_transfer(const bring *b, const ims_digest *digest);
 void bring_free_graph(bring *b);

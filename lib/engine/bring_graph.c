@@ -412,6 +412,21 @@ bring_node *bring_chosen(const bring *b, const bring_node *top) {
   return n && n->manifest && n->manifest->kind == IMGSTORE_MANIFEST_IMAGE ? n : NULL;
 }
 
+size_t bring_subjects(const bring *b, ims_digest *subjects, size_t most) {
+  size_t count = 0;
+  const bring_node *n = b->roots[0].top;
+  for (;;) {
+    if (!n || !n->manifest)
+      return 0;
+    if (count < most)
+      subjects[count++] = n->digest;
+    if (b->all_platforms || n->manifest->kind != IMGSTORE_MANIFEST_INDEX)
+      return count;
+    const imgstore_descriptor *child = ims_manifest_choose(n->manifest, &b->platform);
+    n = child ? find_node(b, &child->digest) : NULL;
+  }
+}
+
 void bring_free_graph(bring *b) {
   for (size_t i = 0; i < b->node_count; i++) {
     imgstore_manifest_unref(b->nodes[i]->manifest);

@@ -1,0 +1,282 @@
+"""Keys and signatures by openssl, the objects that signers and builders attach, and a registry in memory that has the
+referrers API (Debian's docker-registry has none)."""
+import base64
+import hashlib
+import http.client
+import http.server
+import json
+import os
+import re
+import threading
+import urllib.parse
+
+from images import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, digest_of
+from program import run_tool
+
+EMPTY = "application/vnd.oci.empty.v1+json"
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+BUNDLE = "application/vnd.dev.sigstore.bundle.v0.3+json"
+IN_TOTO = "application/vnd.in-toto+json"
+SIGN_PREDICATE = "https://sigstore.dev/cosign/sign/v1"
+KINDS = {"p256": ["EC", "-pkeyopt", "ec_paramgen_curve:P-256"], "p384": ["EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+         "rsa": ["RSA", "-pkeyopt", "rsa_keygen_bits:2048"]}
+
+
+def compact(document):
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+class Key:
+    """A pair of files, and what the private one signs."""
+
+    def __init__(self, folder, name, kind="p256"):
+        self.private, self.public = os.path.join(folder, name + ".key"), os.path.join(folder, name + ".pub")
+        run_tool("openssl", "genpkey", "-algorithm", *KINDS[kind], "-out", self.private)
+        run_tool("openssl", "pkey", "-in", self.private, "-pubout", "-out", self.public)
+
+    def sign(self, data, hash_name="sha256"):
+        """base64"""
+        path = self.private + ".data"
+        with open(path, "wb") as file:
+            file.write(data)
+        return base64.b64encode(run_tool("openssl", "dgst", "-" + hash_name, "-sign", self.private, path)).decode()
+
+
+# --- what is attached ---
+
+
+def payload(name, digest, **more):
+    return compact({"critical": {"identity": {"docker-reference": name}, "image": {"docker-manifest-digest": digest},
+                                 "type": "cosign container image signature", **more}, "optional": None})
+
+
+def statement(digest, predicate_type=SIGN_PREDICATE, predicate=None):
+    return compact({"_type": "https://in-toto.io/Statement/v1", "predicateType": predicate_type,
+                    "subject": [{"name": "", "digest": {"sha256": digest.split(":")[1]}}], "predicate": predicate or {}})
+
+
+def envelope(key, body):
+    covered = b"DSSEv1 %d %s %d %s" % (len(IN_TOTO), IN_TOTO.encode(), len(body), body)
+    return {"payload": base64.b64encode(body).decode(), "payloadType": IN_TOTO,
+            "signatures": [{"sig": key.sign(covered)}]}
+
+
+def bundle(key, digest, predicate_type=SIGN_PREDICATE):
+    return compact({"mediaType": BUNDLE, "verificationMaterial": {"publicKey": {"hint": ""}},
+                    "dsseEnvelope": envelope(key, statement(digest, predicate_type))})
+
+
+def message_bundle(key, manifest):
+    return compact({"mediaType": BUNDLE, "verificationMaterial": {"publicKey": {"hint": ""}},
+                    "messageSignature": {"messageDigest": {
+                        "algorithm": "SHA2_256", "digest": base64.b64encode(hashlib.sha256(manifest).digest()).decode()},
+                        "signature": key.sign(manifest)}})
+
+
+class Place:
+    """A repository of a registry without TLS, spoken to directly."""
+
+    def __init__(self, host, repository):
+        self.host, self.repository = host, repository
+
+    def ask(self, method, path, body=None, kind=None, url=None):
+        connection = http.client.HTTPConnection(self.host, timeout=30)
+        headers = {"Accept": f"{OCI_MANIFEST}, {OCI_INDEX}"}
+        if kind:
+            headers["Content-Type"] = kind
+        connection.request(method, url or f"/v2/{self.repository}/{path}", body, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        connection.close()
+        return answer, data
+
+    def blob(self, data, kind="application/octet-stream", **more):
+        """Uploads and returns the descriptor."""
+        digest = digest_of(data)
+        answer, _ = self.ask("POST", "blobs/uploads/", b"")
+        where = urllib.parse.urlsplit(answer.headers["Location"])
+        url = where.path + "?" + (where.query + "&" if where.query else "") + "digest=" + digest
+        answer, text = self.ask("PUT", None, data, "application/octet-stream", url)
+        assert answer.status == 201, (answer.status, text)
+        return {"mediaType": kind, "digest": digest, "size": len(data), **more}
+
+    def manifest(self, document, tag=None):
+        """Uploads bytes or a document and returns the descriptor."""
+        data = document if isinstance(document, bytes) else compact(document)
+        kind = json.loads(data).get("mediaType", OCI_MANIFEST)
+        digest = digest_of(data)
+        answer, text = self.ask("PUT", "manifests/" + (tag or digest), data, kind)
+        assert answer.status == 201, (answer.status, text)
+        return {"mediaType": kind, "digest": digest, "size": len(data)}
+
+    def get(self, name):
+        """The bytes of a manifest, or None."""
+        answer, data = self.ask("GET", "manifests/" + name)
+        return data if answer.status == 200 else None
+
+    def descriptor(self, name):
+        data = self.get(name)
+        return {"mediaType": json.loads(data).get("mediaType", OCI_MANIFEST), "digest": digest_of(data),
+                "size": len(data)}
+
+    # --- cosign's way ---
+
+    def cosign_manifest(self, layers):
+        return {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": self.blob(b'{"a":1}', OCI_CONFIG),
+                "layers": layers}
+
+    def cosign_sign(self, digest, signatures, suffix=".sig"):
+        """signatures: (payload, base64) pairs. Sets the tag."""
+        layers = [self.blob(body, SIMPLE_SIGNING, annotations={} if text is None else
+                            {"dev.cosignproject.cosign/signature": text}) for body, text in signatures]
+        return self.manifest(self.cosign_manifest(layers), digest.replace(":", "-") + suffix)
+
+    def sign(self, key, digest, name=None):
+        body = payload(name or f"{self.host}/{self.repository}", digest)
+        return self.cosign_sign(digest, [(body, key.sign(body))])
+
+    # --- referrers ---
+
+    def referrer(self, subject, artifact_type, layers, annotations=None, **more):
+        """Uploads an artifact. layers: (bytes, media type) or descriptors."""
+        made = [entry if isinstance(entry, dict) else self.blob(*entry) for entry in layers]
+        document = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "artifactType": artifact_type,
+                    "config": self.blob(b"{}", EMPTY), "layers": made, "subject": subject,
+                    "annotations": annotations or {}, **more}
+        return {**self.manifest(document), "artifactType": artifact_type, "annotations": annotations or {}}
+
+    def set_fallback(self, digest, descriptors):
+        return self.manifest({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": descriptors},
+                             digest.replace(":", "-"))
+
+
+# --- a registry in memory ---
+
+
+class MemoryRegistry:
+    """Keeps what is pushed. api: whether it has the referrers API; page: how many referrers an answer lists."""
+
+    def __init__(self, api=True, page=100, honest_filter=True):
+        self.api, self.page, self.honest_filter = api, page, honest_filter
+        self.blobs, self.manifests, self.tags, self.requests = {}, {}, {}, []
+        self.referrers_answer = None  # (status, content type, bytes) instead of the right one
+        self.after_get = None  # called with the path after a manifest was sent
+        self.lock = threading.RLock()
+        self.server = self.listen()
+        self.host = f"127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
+
+    def stop(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+    def listen(self):
+        site = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def log_message(self, *_):
+                pass
+
+            def respond(self):
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                with site.lock:
+                    site.requests.append((self.command, self.path))
+                    status, headers, data = site.answer(self.command, self.path, self.headers, body)
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(data)
+                if site.after_get and self.command == "GET" and "/manifests/" in self.path:
+                    site.after_get(self.path)
+
+            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = respond
+
+        class Listener(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+
+            def handle_error(self, request, client_address):
+                pass
+
+        return Listener(("127.0.0.1", 0), Handler)
+
+    def answer(self, method, path, headers, body):
+        url = urllib.parse.urlsplit(path)
+        query = dict(urllib.parse.parse_qsl(url.query))
+        match = re.fullmatch(r"/v2/(.+)/(manifests|blobs|referrers|blobs/uploads)/([^/]*)", url.path)
+        if url.path == "/v2/":
+            return 200, {}, b"{}"
+        if not match:
+            return 404, {"Content-Type": "text/plain"}, b"404 page not found\n"
+        repository, what, name = match.groups()
+        handlers = {"manifests": self.serve_manifest, "blobs": self.serve_blob, "referrers": self.serve_referrers,
+                    "blobs/uploads": self.serve_upload}
+        return handlers[what](method, repository, name, query, headers, body)
+
+    def missing(self, code):
+        return 404, {"Content-Type": "application/json"}, compact({"errors": [{"code": code, "message": "not here"}]})
+
+    def serve_upload(self, method, repository, name, query, _headers, body):
+        if method == "POST":
+            return 202, {"Location": f"/v2/{repository}/blobs/uploads/one"}, b""
+        if method == "PUT" and digest_of(body) == query.get("digest"):
+            self.blobs[query["digest"]] = body
+            return 201, {"Docker-Content-Digest": query["digest"], "Location": f"/v2/{repository}/blobs/x"}, b""
+        return 400, {}, compact({"errors": [{"code": "DIGEST_INVALID", "message": name}]})
+
+    def serve_blob(self, _method, _repository, name, _query, headers, _body):
+        if name not in self.blobs:
+            return self.missing("BLOB_UNKNOWN")
+        data = self.blobs[name]
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", headers.get("Range", ""))
+        if match:
+            first = int(match[1])
+            return 206, {"Content-Range": f"bytes {first}-{len(data) - 1}/{len(data)}"}, data[first:]
+        return 200, {"Content-Type": "application/octet-stream"}, data
+
+    def serve_manifest(self, method, repository, name, _query, headers, body):
+        if method == "PUT":
+            digest = digest_of(body)
+            self.manifests[digest] = (headers["Content-Type"], body)
+            if ":" not in name:
+                self.tags[name] = digest
+            more = {"Docker-Content-Digest": digest, "Location": f"/v2/{repository}/manifests/{digest}"}
+            subject = json.loads(body).get("subject")
+            if subject and self.api:
+                more["OCI-Subject"] = subject["digest"]
+            return 201, more, b""
+        digest = self.tags.get(name, name)
+        if digest not in self.manifests:
+            return self.missing("MANIFEST_UNKNOWN")
+        kind, data = self.manifests[digest]
+        return 200, {"Content-Type": kind, "Docker-Content-Digest": digest, "ETag": f'"{digest}"'}, data
+
+    def serve_referrers(self, _method, repository, name, query, _headers, _body):
+        if self.referrers_answer:
+            status, kind, data = self.referrers_answer
+            return status, {"Content-Type": kind}, data
+        if not self.api:
+            return 404, {"Content-Type": "text/html"}, b"<html>404 Not Found</html>"
+        found = []
+        for digest, (kind, data) in sorted(self.manifests.items()):
+            document = json.loads(data)
+            if (document.get("subject") or {}).get("digest") == name:
+                found.append({"mediaType": kind, "digest": digest, "size": len(data),
+                              "artifactType": document.get("artifactType") or document["config"]["mediaType"],
+                              "annotations": document.get("annotations", {})})
+        headers = {"Content-Type": OCI_INDEX}
+        wanted = query.get("artifactType")
+        if wanted and self.honest_filter:
+            found = [entry for entry in found if entry["artifactType"] == wanted]
+            headers["OCI-Filters-Applied"] = "artifactType"
+        start = int(query.get("from", 0))
+        if start + self.page < len(found):
+            kept = f"&artifactType={urllib.parse.quote(wanted)}" if wanted else ""
+            headers["Link"] = f'</v2/{repository}/referrers/{name}?from={start + self.page}{kept}>; rel="next"'
+        return 200, headers, compact({"schemaVersion": 2, "mediaType": OCI_INDEX,
+                                      "manifests": found[start:start + self.page]})
+
