@@ -121,6 +121,11 @@ bool cli_format(cli *c, bool *json);
 /** --format of what is made: sets *format to IMGSTORE_FORMAT_*. false after a message: CLI_USAGE. */
 bool cli_image_format(cli *c, int32_t *format);
 
+/* --- cmd_save.c --- */
+
+/** --format of archives: sets *format when it is given. false after a message: CLI_USAGE. */
+bool cli_archive_format(cli *c, int32_t *format);
+
 /* --- names.c -------------------------------------------------------------------------------------------------------
  */
 

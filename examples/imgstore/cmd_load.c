@@ -1,12 +1,15 @@
-/* cmd_load.c - load: brings images from an OCI image-layout directory. */
+/* cmd_load.c - load: brings images from an archive or an OCI image-layout directory. */
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "job.h"
 #include "progress.h"
 
 static const option load_options[] = {
-    {OPTION_INPUT, 'i', "input", "DIR", "the OCI image layout; the same as the argument DIR"},
+    {OPTION_INPUT, 'i', "input", "FILE|DIR|-", "the archive or OCI image layout; the same as the argument"},
+    {OPTION_FORMAT, 0, "format", "docker-archive|oci-archive|oci-dir", "what it is (default: what it looks like)"},
     {OPTION_NAME, 0, "name", "NAME", "load only the image of this name"},
     {OPTION_RENAME, 0, "rename", "IMAGE", "the name to give to the only image, or to the one chosen by --name"},
     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "only this platform (default: all that are there)"},
@@ -30,7 +33,7 @@ static void print_names(cli *c, const imgstore_report *report) {
   familiar_free(&name);
 }
 
-static int load(cli *c, const char *path, job *j, progress *p) {
+static int load(cli *c, const char *path, int32_t format, job *j, progress *p) {
   imgstore_load_options options;
   imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
@@ -43,6 +46,8 @@ static int load(cli *c, const char *path, job *j, progress *p) {
   options.platform = option_value(&c->args, OPTION_PLATFORM);
   options.progress = progress_event;
   options.progress_data = p;
+  options.format = format;
+  options.fd = path ? -1 : STDIN_FILENO;
   int32_t code = imgstore_load_start(c->store, path, &options, &operation, &error);
   if (code == IMGSTORE_OK)
     code = job_run(j, p, operation, &error);
@@ -56,14 +61,25 @@ static int load(cli *c, const char *path, job *j, progress *p) {
 
 static int run(cli *c) {
   const char *path = option_value(&c->args, OPTION_INPUT);
+  int32_t format = IMGSTORE_ARCHIVE_AUTO;
   progress p;
   job j;
-  if ((path != NULL) == (c->args.count == 1))
-    return cli_usage(c, "one DIR is needed, as argument or with -i");
+  if (path && c->args.count)
+    return cli_usage(c, "the input is given twice: %s", c->args.words[0]);
+  if (!path && c->args.count)
+    path = c->args.words[0];
+  if (path && strcmp(path, "-") == 0)
+    path = NULL;
+  if (!cli_archive_format(c, &format))
+    return CLI_USAGE;
+  if (!path && format == IMGSTORE_ARCHIVE_OCI_DIR)
+    return cli_usage(c, "a directory cannot come from standard input");
+  if (!path && isatty(STDIN_FILENO))
+    return cli_usage(c, "will not read an archive from a terminal: use -i FILE or redirect standard input");
   if (!progress_begin(&p, c, &words))
     return CLI_USAGE;
   job_begin(&j);
-  int status = load(c, path ? path : c->args.words[0], &j, &p);
+  int status = load(c, path, format, &j, &p);
   job_end(&j);
   progress_free(&p);
   return status;
@@ -71,13 +87,16 @@ static int run(cli *c) {
 
 const command command_load = {
     .name = "load",
-    .usage = "[OPTIONS] -i DIR",
-    .summary = "Bring in images from an OCI image-layout directory",
-    .details =
-        "Every byte is verified on the way. Images keep their names; one that has only a tag there gets the name\n"
-        "of the folder.",
-    .examples = "  skopeo copy docker://quay.io/podman/hello oci:hello:latest\n"
-                "  imgstore load -i hello\n",
+    .usage = "[OPTIONS] [-i] FILE|DIR|-",
+    .summary = "Bring in images from an archive or an OCI image-layout directory",
+    .details = "Reads what docker save, podman save, skopeo and 'imgstore save' write, plain or compressed with gzip "
+               "or zstd, also\n"
+               "from a pipe. Every byte is verified on the way; when anything is wrong, nothing is brought in. Images "
+               "keep their\n"
+               "names; one that has only a tag, or none, gets the name of the file or folder.",
+    .examples = "  imgstore load -i alpine.tar\n"
+                "  podman save alpine | imgstore load\n"
+                "  skopeo copy docker://quay.io/podman/hello oci:hello:latest && imgstore load hello\n",
     .groups = (const option_group *const[]){&load_group, &group_global, NULL},
     .max_words = 1,
     .run = run,

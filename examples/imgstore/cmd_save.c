@@ -21,7 +21,7 @@ static const option_group save_group = {"Options", save_command_options};
 
 static const progress_words words = {"Saving layer", "Saving", "Saved", "Saved"};
 
-static bool read_format(cli *c, int32_t *format) {
+bool cli_archive_format(cli *c, int32_t *format) {
   static const struct {
     const char *name;
     int32_t format;
@@ -62,7 +62,7 @@ static int run(cli *c) {
   progress p;
   job j;
   imgstore_save_options_init(&options, sizeof options);
-  if (!read_format(c, &options.format))
+  if (!cli_archive_format(c, &options.format))
     return CLI_USAGE;
   if (path && strcmp(path, "-") == 0)
     path = NULL;

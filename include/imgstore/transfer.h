@@ -61,19 +61,27 @@ typedef struct imgstore_load_options {
   const char *platform; /**< as for pull; NULL: everything that is there */
   imgstore_event_fn progress;
   void *progress_data;
+  int32_t fd;     /**< without a path: an archive is read from this descriptor, which stays open; -1 (default): none */
+  int32_t format; /**< IMGSTORE_ARCHIVE_*; default AUTO: a directory is a layout, what is in a file is looked at */
 } imgstore_load_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_load_options) of the caller. */
 IMGSTORE_API int32_t imgstore_load_options_init(imgstore_load_options *options, size_t size);
 
 /**
- * Copies images from an OCI image-layout directory into the store; every byte is verified on the way. Platforms of an
- * index that the source does not hold are left out.
- * A reference without a full name in the source gets the one in org.opencontainers.image.ref.name after "path's last
- * component:" (in lower case; "latest" when there is none). report: one IMGSTORE_REPORT_TAG line per name loaded, or
- * NULL when not wanted. Errors: IMGSTORE_ENOTFOUND (no layout there, no such reference, no image in it),
- * IMGSTORE_EINVALID (rename with several references), IMGSTORE_EFORMAT, IMGSTORE_ECORRUPT, IMGSTORE_EDIGEST,
- * IMGSTORE_ENOSPACE.
+ * Brings images in from an OCI image-layout directory or an archive: the layout as a tar (oci-archive), or the tar of
+ * docker save, podman save and skopeo (docker-archive); plain, or compressed as a whole with gzip or zstd. An archive
+ * may come from a pipe (options->fd): it is read once, and its blobs go into the store as they pass. Every byte is
+ * verified: blobs against their digests, the layers of a docker-archive against the diffIDs of the config. Layers are
+ * kept as they are in the archive, compressed or not. When anything is wrong, nothing is published and what was brought
+ * in is dropped. Platforms of an index that the source does not hold are left out.
+ * path: NULL: options->fd. A reference without a full name in the source gets the one in
+ * org.opencontainers.image.ref.name after "path's last component:" (in lower case and without .tar, .tar.gz and the
+ * like; "latest" when there is none). report: one IMGSTORE_REPORT_TAG line per name loaded, or NULL when not wanted.
+ * Errors: IMGSTORE_ENOTFOUND (no layout there, no such reference, no image in it), IMGSTORE_EINVALID (rename with
+ * several references, neither path nor fd, an image without a name from a pipe), IMGSTORE_EFORMAT (no archive, members
+ * that lead outside, are there twice or are missing, documents that contradict each other), IMGSTORE_EUNSUPPORTED,
+ * IMGSTORE_ELIMIT, IMGSTORE_ECORRUPT, IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE.
  */
 IMGSTORE_API int32_t imgstore_load(imgstore_store *store, const char *path, const imgstore_load_options *options,
                                    imgstore_report **report, imgstore_error **error);

@@ -7,9 +7,10 @@
 #include "api/result.h"
 #include "engine/bring.h"
 #include "engine/image.h"
+#include "imgstore/archive.h"
 
 static const imgstore_pull_options pull_defaults = {.size = sizeof(imgstore_pull_options)};
-static const imgstore_load_options load_defaults = {.size = sizeof(imgstore_load_options)};
+static const imgstore_load_options load_defaults = {.size = sizeof(imgstore_load_options), .fd = -1};
 static const imgstore_unpack_options unpack_defaults = {.size = sizeof(imgstore_unpack_options)};
 
 int32_t imgstore_pull_options_init(imgstore_pull_options *options, size_t size) {
@@ -95,9 +96,15 @@ int32_t imgstore_load_start(imgstore_store *store, const char *path, const imgst
   imgstore_load_options own = load_defaults;
   if (operation)
     *operation = NULL;
-  if (!store || !path || !operation)
-    return ims_api_invalid("store, path and operation are required", NULL, error);
+  if (!store || !operation)
+    return ims_api_invalid("store and operation are required", NULL, error);
   int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_load_options", &err);
+  if (!rc && (path != NULL) == (own.fd >= 0))
+    rc = ims_fail(&err, IMGSTORE_EINVALID, "one of path and fd is needed");
+  if (!rc && (own.format < IMGSTORE_ARCHIVE_AUTO || own.format > IMGSTORE_ARCHIVE_OCI_DIR))
+    rc = ims_fail(&err, IMGSTORE_EINVALID, "format: %d is not one of IMGSTORE_ARCHIVE_*", own.format);
+  if (!rc && !path && own.format == IMGSTORE_ARCHIVE_OCI_DIR)
+    rc = ims_fail(&err, IMGSTORE_EINVALID, "a directory needs a path");
   if (!rc)
     rc = ims_load_start(operation, store, path, &own, &err);
   return ims_api_result(rc, &err, &store->core->alloc, error);

@@ -119,6 +119,10 @@ static int32_t collect(imgstore_store *store, const ims_digest_set *only, imgsto
   return rc;
 }
 
+int32_t ims_store_collect(imgstore_store *store, const ims_digest_set *only, ims_error *err) {
+  return collect(store, only, NULL, err);
+}
+
 int32_t ims_store_prune(imgstore_store *store, imgstore_report *report, ims_error *err) {
   return collect(store, NULL, report, err);
 }

@@ -17,6 +17,7 @@
 #include "imgstore/store.h"
 #include "oci/digest.h"
 #include "oci/manifest.h"
+#include "store/digest_set.h"
 
 struct imgstore_store {
   atomic_uint refs;
@@ -168,6 +169,8 @@ int32_t ims_store_list(imgstore_store *store, imgstore_report *report, ims_error
 int32_t ims_store_tag(imgstore_store *store, const char *source, const char *name, ims_error *err);
 int32_t ims_store_remove(imgstore_store *store, const char *name, uint32_t flags, imgstore_report *report,
                          ims_error *err);
+/** Deletes those blobs of a set that no reference reaches and no lease holds. */
+int32_t ims_store_collect(imgstore_store *store, const ims_digest_set *only, ims_error *err);
 int32_t ims_store_prune(imgstore_store *store, imgstore_report *report, ims_error *err);
 int32_t ims_store_usage(imgstore_store *store, imgstore_report *report, ims_error *err);
 int32_t ims_store_verify(imgstore_store *store, int32_t mode, imgstore_report *report, ims_error *err);

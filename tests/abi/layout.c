@@ -201,13 +201,15 @@ MEMBER(imgstore_save_options, write_data, 40, 8);
 MEMBER(imgstore_save_options, progress, 48, 8);
 MEMBER(imgstore_save_options, progress_data, 56, 8);
 
-STRUCT(imgstore_load_options, 48);
+STRUCT(imgstore_load_options, 56);
 MEMBER(imgstore_load_options, size, 0, 8);
 MEMBER(imgstore_load_options, name, 8, 8);
 MEMBER(imgstore_load_options, rename, 16, 8);
 MEMBER(imgstore_load_options, platform, 24, 8);
 MEMBER(imgstore_load_options, progress, 32, 8);
 MEMBER(imgstore_load_options, progress_data, 40, 8);
+MEMBER(imgstore_load_options, fd, 48, 4);
+MEMBER(imgstore_load_options, format, 52, 4);
 
 STRUCT(imgstore_copy_options, 64);
 MEMBER(imgstore_copy_options, size, 0, 8);

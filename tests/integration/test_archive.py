@@ -178,5 +178,294 @@ class Save(ArchiveCase):
         self.assertRegex(error, "^imgstore: .*cannot write")
 
 
+def tar(members, path=None, mode="w"):
+    """A tar of (name, bytes) or of entries of images.py."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode=mode) as file:
+        for member in members:
+            info, data = member if isinstance(member[0], tarfile.TarInfo) else entry(*member)
+            file.addfile(info, io.BytesIO(data))
+    if path:
+        with open(path, "wb") as file:
+            file.write(out.getvalue())
+    return out.getvalue()
+
+
+class Docker:
+    """A docker-archive made by hand: every part may be replaced by a lie."""
+
+    def __init__(self, layers=None, tags=("lab/hand:1",)):
+        self.layers = layers or [images.tar_of([entry("a", noise(3000))]), images.tar_of([entry("b", b"b")])]
+        self.names = [f"{hashlib.sha256(data).hexdigest()}.tar" for data in self.layers]
+        self.config = {"architecture": ARCHITECTURE, "os": "linux", "config": {"Cmd": ["sh"]},
+                       "rootfs": {"type": "layers", "diff_ids": [images.digest_of(data) for data in self.layers]}}
+        self.tags = list(tags)
+        self.manifest = None
+
+    def members(self):
+        config = json.dumps(self.config).encode()
+        name = hashlib.sha256(config).hexdigest() + ".json"
+        manifest = self.manifest or [{"Config": name, "RepoTags": self.tags, "Layers": self.names}]
+        unique = dict(zip(self.names, self.layers))
+        return [*unique.items(), (name, config), ("manifest.json", json.dumps(manifest).encode())]
+
+
+class Load(ArchiveCase):
+    def make(self, members, name="hand.tar"):
+        tar(members, self.path(name))
+        return self.path(name)
+
+    def config_of(self, name):
+        return self.inspect(name)["Id"]
+
+    def test_what_save_writes(self):
+        layout = Layout(self.path("multi"))
+        layout.multi({ARCHITECTURE: [Layer([entry("mine", b"1")], "zstd"), Layer([entry("x", noise(200000))], "")],
+                      OTHER_ARCHITECTURE: [Layer([entry("other", b"2")])]})
+        self.load(layout.folder, "--rename", "example.org/lab/multi:1")
+        self.load(self.layout().folder, "--rename", NAME)
+        for words in ((), ("--all-platforms",), ("--uncompressed",), ("--format", "oci-archive", "--all-platforms")):
+            self.ok("save", "-q", *words, "-o", self.path("x.tar"), NAME, "example.org/lab/multi:1")
+            for source in ("file", "pipe"):
+                other = self.path("store" + source + "".join(words))
+                if source == "file":
+                    out = self.load(self.path("x.tar"), root=other)
+                else:
+                    with open(self.path("x.tar"), "rb") as file:
+                        out = self.load("-", root=other, data=file.read())
+                self.assertEqual(out.split(), ["Loaded", "image:", NAME, "Loaded", "image:", "example.org/lab/multi:1"])
+                self.assertEqual(self.inspect(NAME, root=other)["Id"], self.config_of(NAME))
+                self.assert_sound(root=other)
+                self.assert_clean(root=other)
+                if "--uncompressed" not in words:
+                    self.assertEqual(self.inspect(NAME, root=other)["Descriptor"], self.inspect(NAME)["Descriptor"])
+        self.assertEqual(self.blobs(root=self.path("storepipe--all-platforms")), self.blobs())
+
+    def test_what_skopeo_writes(self):
+        layout = self.layout()
+        expected = json.loads(skopeo("inspect", "--config", f"oci:{layout.folder}:latest"))["rootfs"]["diff_ids"]
+        for kind in ("docker-archive", "oci-archive"):
+            skopeo("copy", "-q", f"oci:{layout.folder}:latest", f"{kind}:{self.path(kind)}:example.org/lab/sk:1")
+            self.assertEqual(self.load(self.path(kind)), "Loaded image: example.org/lab/sk:1\n")
+            self.assertEqual(self.inspect("example.org/lab/sk:1")["RootFS"]["Layers"], expected)
+            self.ok("unpack", "-q", "example.org/lab/sk:1", self.path("tree-" + kind))
+            self.ok("rm", "example.org/lab/sk:1")
+            self.assertEqual(self.blobs(), [])
+
+    def test_compressed_as_a_whole(self):
+        plain = self.make(Docker().members())
+        run_tool("gzip", "-k", plain)
+        run_tool("zstd", "-q", plain)
+        for path in (plain + ".gz", plain + ".zst"):
+            self.assertEqual(self.load(path), "Loaded image: lab/hand:1\n")
+            self.ok("rm", "lab/hand:1")
+            with open(path, "rb") as file:
+                self.assertEqual(self.load("-", data=file.read()), "Loaded image: lab/hand:1\n")
+            self.ok("rm", "lab/hand:1")
+
+    def legacy(self):
+        """As docker save wrote it up to version 24: a folder for each layer, and a link where two are the same."""
+        docker = Docker()
+        docker.layers.append(docker.layers[0])
+        docker.config["rootfs"]["diff_ids"].append(images.digest_of(docker.layers[0]))
+        ids = [hashlib.sha256(bytes([i])).hexdigest() for i in range(3)]
+        members = []
+        for i, layer in enumerate(docker.layers):
+            members += [(ids[i] + "/",), (ids[i] + "/VERSION", b"1.0"), (ids[i] + "/json", b'{"id":"x"}')]
+            members.append((ids[i] + "/layer.tar", layer) if i < 2 else link(ids[i] + "/layer.tar", f"../{ids[0]}/layer.tar"))
+        config = json.dumps(docker.config).encode()
+        name = hashlib.sha256(config).hexdigest() + ".json"
+        manifest = [{"Config": name, "RepoTags": ["hand:1", "hand:2"], "Layers": [i + "/layer.tar" for i in ids]}]
+        return [*members, (name, config), ("manifest.json", json.dumps(manifest).encode()),
+                ("repositories", b'{"hand":{"1":"%s"}}' % ids[2].encode())]
+
+    def test_old_docker(self):
+        self.assertEqual(self.load(self.make(self.legacy())), "Loaded image: hand:1\nLoaded image: hand:2\n")
+        self.assertEqual(len(self.inspect("hand:1")["RootFS"]["Layers"]), 3)
+        self.assertEqual(len(self.blobs()), 4)
+        self.ok("unpack", "-q", "hand:2", self.path("tree"))
+        self.assertEqual(sorted(os.listdir(self.path("tree"))), ["a", "b"])
+
+    def test_new_docker(self):
+        """As docker save has written it since version 25: an OCI layout with manifest.json beside it."""
+        layout = self.layout([Layer([entry("a", noise(3000))], ""), Layer([entry("b", b"b")], "")])
+        descriptor = layout.entries[0]
+        manifest = json.loads(layout.read(descriptor["digest"]))
+        path = lambda d: "blobs/" + d["digest"].replace(":", "/")
+        annotations = {"io.containerd.image.name": "docker.io/library/hand:1", images.REF_NAME: "1"}
+        index = {"schemaVersion": 2, "manifests": [{**descriptor, "annotations": annotations}]}
+        docker = [{"Config": path(manifest["config"]), "RepoTags": ["hand:1"], "Layers": [path(d) for d in manifest["layers"]]}]
+        blobs = [("blobs/sha256/" + d.split(":")[1], layout.read(d)) for d in layout.digests()]
+        documents = [("index.json", json.dumps(index).encode()), ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')]
+        for forced in ("docker-archive", "oci-archive", None):
+            archive = self.make([*blobs, *documents, ("manifest.json", json.dumps(docker).encode())])
+            self.assertEqual(self.load(archive, *(["--format", forced] if forced else [])), "Loaded image: hand:1\n")
+        self.assertEqual(self.inspect("hand:1")["Descriptor"]["digest"], descriptor["digest"])
+        docker[0]["Layers"].reverse()
+        archive = self.make([*blobs, *documents, ("manifest.json", json.dumps(docker).encode())])
+        self.refused(archive, "index.json has no image")
+        self.refused(archive, "layer .* config says", "--format", "docker-archive")
+
+    def test_several_images(self):
+        one, two = Docker(tags=["lab/one:1"]), Docker(Docker().layers[:1], tags=["lab/two:1", "lab/two:2"])
+        members = {m[0]: m for m in one.members()[:-1] + two.members()[:-1]}
+        manifest = [json.loads(d.members()[-1][1])[0] for d in (one, two)]
+        archive = self.make([*members.values(), ("manifest.json", json.dumps(manifest).encode())])
+        self.load(archive)
+        self.assertEqual(self.names(), ["lab/one:1", "lab/two:1", "lab/two:2"])
+        self.ok("rm", "lab/one:1", "lab/two:1", "lab/two:2")
+        self.load(archive, "--name", "lab/two:2", "--rename", "lab/mine:1")
+        self.assertEqual(self.names(), ["lab/mine:1"])
+        self.assertEqual(len(self.blobs()), 3)
+        self.fails("load", "-q", "-i", archive, "--rename", "lab/x:1", naming="3 references")
+        self.fails("load", "-q", "-i", archive, "--name", "lab/no:1", naming="lab/no:1")
+
+    def test_names(self):
+        archive = self.make(Docker(tags=[]).members(), "Nice.Name.tar")
+        self.assertEqual(self.load(archive), "Loaded image: nice.name:latest\n")
+        with open(archive, "rb") as file:
+            data = file.read()
+        self.fails("load", "-q", data=data, naming="standard input: .*name")
+        self.assertEqual(self.load("-", "--rename", "lab/x", data=data), "Loaded image: lab/x:latest\n")
+
+    def test_dots_before_names(self):
+        members = [("./" + name, data) for name, data in Docker().members()]
+        self.assertEqual(self.load(self.make(members)), "Loaded image: lab/hand:1\n")
+
+    def test_what_nothing_needs_is_dropped(self):
+        self.load(self.make([*Docker().members(), ("README", b"hello"), ("big", noise(100000))]))
+        self.assertEqual(len(self.blobs()), 4)
+
+    # --- lies ---
+
+    def refused(self, archive, naming, *words, **more):
+        """Nothing is published, nothing is left, and the error names the archive."""
+        names, blobs = self.names(), self.blobs()
+        line = self.fails("load", "-q", "-i", archive, *words, naming=naming, **more)
+        self.assertIn(os.path.basename(archive) if archive != "-" else "standard input", line)
+        self.assertEqual((self.names(), self.blobs()), (names, blobs))
+        self.assert_clean()
+        ingest = os.path.join(self.root, ".imgstore", "ingest")
+        self.assertEqual(os.listdir(ingest) if os.path.isdir(ingest) else [], [])
+        return line
+
+    def test_layers_that_are_not_there(self):
+        docker = Docker()
+        docker.names[1] = "missing.tar"
+        self.refused(self.make([m for m in docker.members() if m[0] != "missing.tar"]), "missing.tar.*not in the archive")
+
+    def test_layers_of_another_image(self):
+        docker = Docker()
+        docker.layers[1] = images.tar_of([entry("evil", b"!")])
+        self.refused(self.make(docker.members()), f"{docker.names[1]}.*the config says")
+
+    def test_a_layer_twice(self):
+        docker = Docker()
+        docker.names[1] = docker.names[0]
+        self.refused(self.make(docker.members()), "the config says")
+
+    def test_too_few_and_too_many_layers(self):
+        for change in (lambda names: names.pop(), lambda names: names.append(names[0])):
+            docker = Docker()
+            change(docker.names)
+            self.refused(self.make(docker.members()), "diff_ids")
+
+    def test_configs(self):
+        members = Docker().members()
+        self.refused(self.make([m for m in members if not m[0].endswith(".json") or m[0] == "manifest.json"]),
+                     "Config.*not in the archive")
+        self.refused(self.make([(n, b"{") if n.endswith(".json") and n != "manifest.json" else (n, d) for n, d in members]),
+                     "config")
+
+    def test_manifests(self):
+        members = Docker().members()
+        for text, naming in ((b"", "manifest.json"), (b"{}", "no array"), (b"[1]", "no object"), (b"[{}]", "Config is missing"),
+                             (b'[{"Config":3}]', "Config is not a string"), (b"[" * 1000, "manifest.json"),
+                             (b'[{"Config":"../x"}]', "leads out"), (b'[{"Config":"/etc/passwd"}]', "leads out"),
+                             (b"[]", "holds no image"), (b'[{"Config":"manifest.json"}]', "is no blob")):
+            self.refused(self.make([*members[:-1], ("manifest.json", text)]), naming)
+        self.refused(self.make([*members[:-1], ("manifest.json", b" " * (100 << 20))]), "manifest.json.*104857600 bytes")
+        self.refused(self.make(members[:-1]), "neither manifest.json nor index.json")
+        self.refused(self.make([("repositories", b"{}")]), "before 1.10")
+
+    def test_members(self):
+        members = Docker().members()
+        fifo = entry("pipe", kind=tarfile.FIFOTYPE)
+        device = entry("null", kind=tarfile.CHRTYPE, device=(1, 3))
+        for extra, naming in ((("../evil", b"x"), "evil.*leads out"), (("/etc/evil", b"x"), "evil.*leads out"),
+                              (("a/../../evil", b"x"), "leads out"), (link("l", "/etc/passwd"), "passwd.*leads out"),
+                              (link("a/l", "../../x"), "leads out"), (images.hardlink("h", "../x"), "leads out"),
+                              (fifo, "is a pipe"), (device, "is a device"), (members[0], "twice"), (members[-1], "twice"),
+                              (("./" + members[0][0], b""), "twice"), (("blobs/sha256/" + "0" * 64, b"x"), "hashes to")):
+            self.refused(self.make([extra, *members]), naming)
+
+    def test_links_in_circles(self):
+        docker = Docker()
+        docker.names[1] = "loop"
+        members = [m for m in docker.members() if m[0] != "loop"]
+        self.refused(self.make([link("loop", "loop2"), link("loop2", "loop"), *members]), "loop.*not in the archive")
+
+    def test_truncated_anywhere(self):
+        data = tar(Docker().members())
+        end = len(data.rstrip(b"\0"))
+        for size in (0, 1, 511, 512, 700, 2000, 4000, end // 2, end - 100):
+            with open(self.path("cut.tar"), "wb") as file:
+                file.write(data[:size])
+            self.refused(self.path("cut.tar"), "cut.tar")
+        whole = subprocess.run(["gzip", "-c"], input=data, stdout=subprocess.PIPE, check=True).stdout
+        for size in (5, 100, len(whole) - 4):
+            self.refused("-", "standard input", data=whole[:size])
+
+    def test_no_archive(self):
+        for data in (b"hello", b"\0" * 4096, noise(100000), b"PK\3\4" + b"x" * 1000, b"\x1f\x8bxxxxxxxx"):
+            with open(self.path("odd.tar"), "wb") as file:
+                file.write(data)
+            self.refused(self.path("odd.tar"), "odd.tar")
+        self.fails("load", "-q", "-i", self.path("none.tar"), naming="none.tar")
+
+    def test_bombs(self):
+        bomb = subprocess.run(["gzip", "-9c"], input=b"\0" * (1 << 28), stdout=subprocess.PIPE, check=True).stdout
+        docker = Docker(layers=[bomb])
+        line = self.refused(self.make(docker.members()), "ratio|limit|more than")
+        self.assertIn(docker.names[0], line)
+        with open(self.path("bomb.tar.gz"), "wb") as file:
+            file.write(bomb)
+        self.refused(self.path("bomb.tar.gz"), "bomb.tar.gz")
+
+    def test_an_index_that_lies(self):
+        layout = self.layout()
+        blobs = {d: layout.read(d) for d in layout.digests()}
+        documents = [("index.json", json.dumps({"schemaVersion": 2, "manifests": layout.entries}).encode()),
+                     ("oci-layout", b'{"imageLayoutVersion":"1.0.0"}')]
+
+        def archive(left_out=None, more=documents):
+            return self.make([("blobs/sha256/" + d.split(":")[1], data) for d, data in blobs.items() if d != left_out] + more)
+
+        for digest in blobs:
+            self.refused(archive(digest), digest)
+        self.refused(archive(more=documents[:1]), "oci-layout is missing")
+        self.refused(archive(more=[documents[0], ("oci-layout", b'{"imageLayoutVersion":"2.0.0"}')]), "layout version 2")
+        entry_of = {**layout.entries[0], "size": 5}
+        text = json.dumps({"schemaVersion": 2, "manifests": [entry_of]}).encode()
+        self.refused(archive(more=[("index.json", text), documents[1]]), "bytes")
+        self.assertEqual(self.load(archive()), "Loaded image: hand:latest\n")
+
+    def test_killed_at_any_time(self):
+        layers = [images.tar_of([entry("a", noise(3 << 20, i))]) for i in range(3)]
+        data = tar(Docker(layers).members())
+        for size in range(0, len(data), len(data) // 7):
+            process = subprocess.Popen(self.command(("load", "-q")), stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                       stderr=subprocess.DEVNULL, env=self.environment())
+            process.stdin.write(data[:size])
+            process.stdin.flush()
+            process.kill()
+            process.communicate()
+            self.assertEqual(self.names(), [])
+        self.ok("prune")
+        self.assertEqual(self.blobs(), [])
+        self.assertEqual(self.load("-", data=data), "Loaded image: lab/hand:1\n")
+        self.assert_sound()
+
+
 if __name__ == "__main__":
     program.main(("umoci", "skopeo"))
