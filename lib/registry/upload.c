@@ -348,7 +348,8 @@ static void transfer_refused(ims_upload *u, const answer *a) {
   } else if (status == 413 && in_smaller_parts(u, a)) {
     return;
   } else if (status == 404 || status == 410) {
-    restart(u, a); /* the session expired, or the last try completed it */
+    u->lost = u->lost || step == STEP_PUT; /* the session expired, or a try that the transport repeated completed it */
+    restart(u, a);
   } else if (status == 416) {
     again(u, STEP_STATUS, a);
   } else if (is_away(u) && (status == 400 || status == 401 || status == 403)) {

@@ -240,8 +240,8 @@ static void test_starts_over(void **state) {
       {HEAD_BLOB, 404}, {POST, 202, SESSION}, {PUT_ALL, 503}, {STATUS, 404}, {HEAD_BLOB, 200, "Content-Length: 10\n"}};
   const answer empty[] = {{HEAD_BLOB, 404},     {POST, 202, SESSION}, {PUT_ALL, 416}, {STATUS, 204, "Range: 0-0\n"},
                           {POST, 202, SESSION}, {PUT_ALL, 201}};
-  const answer expired[] = {
-      {HEAD_BLOB, 404}, {POST, 202, SESSION}, {PUT_ALL, 404}, {POST, 202, SESSION}, {PUT_ALL, 201}};
+  const answer expired[] = {{HEAD_BLOB, 404}, {POST, 202, SESSION}, {PUT_ALL, 404},
+                            {HEAD_BLOB, 404}, {POST, 202, SESSION}, {PUT_ALL, 201}};
   const struct {
     const answer *script;
     size_t count;
