@@ -14,6 +14,7 @@
 
 #include "imgstore/common.h"
 #include "imgstore/operation.h"
+#include "imgstore/report.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -114,6 +115,63 @@ IMGSTORE_API int32_t imgstore_attached_annotation(const imgstore_attached *list,
  */
 IMGSTORE_API int32_t imgstore_attached_read(const imgstore_attached *list, size_t i, uint64_t max_bytes,
                                             imgstore_bytes **bytes, imgstore_error **error);
+
+/** An object in the making, to be attached to an image. Single owner. */
+typedef struct imgstore_attachment imgstore_attachment;
+
+/**
+ * Begins an object. artifact_type: what it is, a media type such as "application/spdx+json".
+ * Errors: IMGSTORE_EINVALID (no media type), IMGSTORE_ENOMEM.
+ */
+IMGSTORE_API int32_t imgstore_attachment_new(imgstore_context *context, const char *artifact_type,
+                                             imgstore_attachment **attachment, imgstore_error **error);
+/**
+ * Adds a file, which is hashed now and read again when it is sent: it must stay as it is. It is kept open. media_type:
+ * NULL: the artifact type. title: its name for who fetches it, NULL: the last component of path, "": none.
+ * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EACCESS, IMGSTORE_EFORMAT (not a file), IMGSTORE_EIO, IMGSTORE_EINVALID,
+ * IMGSTORE_ELIMIT (more than 1000), IMGSTORE_ENOMEM.
+ */
+IMGSTORE_API int32_t imgstore_attachment_add_file(imgstore_attachment *attachment, const char *path,
+                                                  const char *media_type, const char *title, imgstore_error **error);
+/** Adds bytes, which are copied. The rest as imgstore_attachment_add_file; title NULL: none. */
+IMGSTORE_API int32_t imgstore_attachment_add_bytes(imgstore_attachment *attachment, const void *data, size_t size,
+                                                   const char *media_type, const char *title, imgstore_error **error);
+/** Sets an annotation of the object's manifest; they are listed beside it without fetching it. Errors:
+    IMGSTORE_EINVALID (empty key, set before), IMGSTORE_ELIMIT, IMGSTORE_ENOMEM. */
+IMGSTORE_API int32_t imgstore_attachment_annotate(imgstore_attachment *attachment, const char *key, const char *value,
+                                                  imgstore_error **error);
+/** Frees an object in the making; an operation keeps what it needs. */
+IMGSTORE_API void imgstore_attachment_free(imgstore_attachment *attachment);
+
+typedef struct imgstore_attach_options {
+  size_t size;
+  uint32_t flags;       /**< 0 */
+  uint32_t reserved;    /**< 0 */
+  const char *platform; /**< attach to the manifest of this platform; NULL: to what the name stands for, index or not */
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_attach_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_attach_options) of the caller. */
+IMGSTORE_API int32_t imgstore_attach_options_init(imgstore_attach_options *options, size_t size);
+/**
+ * Attaches an object to an image of a registry: sends its content, then a manifest whose subject is the image
+ * (image-spec 1.1). Where the registry keeps no list of referrers the fallback tag sha256-HEX is changed: read, added
+ * to, written, and read again until the entry stays, since other writers may be at it and a registry has no
+ * compare-and-set. The same object attached again changes nothing. reference: as for imgstore_pull; options: NULL for
+ * defaults. report, when wanted: one IMGSTORE_REPORT_PUBLISHED line with the manifest. The attachment may be used again
+ * after the call; the other face keeps it busy until its operation is freed.
+ * Errors: IMGSTORE_ENOTFOUND (the image), IMGSTORE_EINVALID (nothing was added and there is no annotation),
+ * IMGSTORE_EDENIED, IMGSTORE_EDIGEST (a file was changed), IMGSTORE_ECONFLICT (something else has the fallback tag, or
+ * other writers do not let it settle), IMGSTORE_EBUSY, and as for imgstore_pull.
+ */
+IMGSTORE_API int32_t imgstore_attach(imgstore_registry *registry, const char *reference,
+                                     imgstore_attachment *attachment, const imgstore_attach_options *options,
+                                     imgstore_report **report, imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the line. */
+IMGSTORE_API int32_t imgstore_attach_start(imgstore_registry *registry, const char *reference,
+                                           imgstore_attachment *attachment, const imgstore_attach_options *options,
+                                           imgstore_operation **operation, imgstore_error **error);
 
 #ifdef __cplusplus
 }

@@ -69,6 +69,14 @@ MEMBER(imgstore_registry_job_options, reserved, 12, 4);
 MEMBER(imgstore_registry_job_options, progress, 16, 8);
 MEMBER(imgstore_registry_job_options, progress_data, 24, 8);
 
+STRUCT(imgstore_attach_options, 40);
+MEMBER(imgstore_attach_options, size, 0, 8);
+MEMBER(imgstore_attach_options, flags, 8, 4);
+MEMBER(imgstore_attach_options, reserved, 12, 4);
+MEMBER(imgstore_attach_options, platform, 16, 8);
+MEMBER(imgstore_attach_options, progress, 24, 8);
+MEMBER(imgstore_attach_options, progress_data, 32, 8);
+
 STRUCT(imgstore_attached_options, 48);
 MEMBER(imgstore_attached_options, size, 0, 8);
 MEMBER(imgstore_attached_options, reserved, 8, 4);

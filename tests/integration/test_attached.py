@@ -599,6 +599,149 @@ class Policies(MemoryCase):
         self.ok("verify", "--full")
 
 
+class Attaching(MemoryCase):
+    def attach(self, *arguments, name=None):
+        result = self.imgstore("attach", *arguments[:-1], name or self.name, arguments[-1])
+        self.assertEqual(result.code, 0, str(result))
+        return result.out.strip()
+
+    def test_a_file(self):
+        path = self.write("sbom.spdx.json", b'{"spdxVersion":"SPDX-2.3"}')
+        out = self.attach("--artifact-type", "application/spdx+json", "--annotation", "made=by tests", path)
+        repository, digest = out.split("@")
+        self.assertEqual(repository, f"{self.registry.host}/lab/app")
+        manifest = json.loads(self.place.get(digest))
+        self.assertEqual(manifest["subject"], {k: self.image[k] for k in ("mediaType", "digest", "size")})
+        self.assertEqual(manifest["config"]["mediaType"], EMPTY)
+        line, = self.listed()
+        self.assertEqual((line["kind"], line["title"], line["found"]), ("spdx", "sbom.spdx.json", "referrers"))
+        self.assertEqual(line["annotations"], {"org.opencontainers.image.title": "sbom.spdx.json", "made": "by tests"})
+        self.assertEqual(self.ok("referrers", "-o", "-", self.name), '{"spdxVersion":"SPDX-2.3"}')
+        self.assertFalse([p for m, p in self.registry.requests if m == "PUT" and "/manifests/sha256-" in p])
+        self.assertEqual(self.attach("--artifact-type", "application/spdx+json", "--annotation", "made=by tests", path), out)
+        self.assertEqual(len(self.listed()), 1)
+
+    def test_without_content_or_with_much(self):
+        self.ok("attach", "--artifact-type", "application/vnd.example.note", "--annotation", "note=x", self.name)
+        self.assertEqual(self.kinds(), ["other"])
+        big = self.write("big", images.noise(3 << 20))
+        empty = self.write("empty", b"")
+        self.ok("attach", "--media-type", "application/sarif+json", self.name, big, empty)
+        sizes = [line["size"] for line in self.listed("--type", "vulnerability")]
+        self.assertEqual(sorted(sizes), [0, 3 << 20])
+        self.assertEqual(json.loads(self.ok("attach", "--format", "json", "--media-type", "text/plain", self.name,
+                                            empty))["mediaType"], OCI_MANIFEST)
+
+    def test_to_an_index_or_a_platform(self):
+        index, made = push_index(self.place, attest=False)
+        name, path = f"{self.registry.host}/lab/app:multi", self.write("f", b"f")
+        self.attach("--media-type", "text/spdx", path, name=name)
+        self.attach("--media-type", "application/sarif+json", "--platform", f"linux/{ARCHITECTURE}", path, name=name)
+        subjects = {line["kind"]: line["subject"] for line in self.listed(name=name)}
+        self.assertEqual(subjects, {"spdx": index["digest"], "vulnerability": made[ARCHITECTURE]["digest"]})
+
+    def test_what_cannot_be_attached(self):
+        path = self.write("f", b"f")
+        self.fails("attach", "--media-type", "text/plain", self.name, self.path("none"), naming="none")
+        self.fails("attach", "--media-type", "text/plain", self.name, self.dir, naming="not a file")
+        self.fails("attach", "--media-type", "text/plain", self.name, naming="nothing to attach")
+        self.fails("attach", "--media-type", "nonsense", self.name, path, naming="not a media type")
+        self.fails("attach", "--media-type", "a/b", f"{self.registry.host}/lab/app:none", path, naming="app:none")
+        self.fails("attach", "--media-type", "a/b", "--annotation", "a=1", "--annotation", "A=2", self.name, path,
+                   naming="set already")
+        self.assertEqual(self.imgstore("attach", self.name, path).code, 2)
+        self.assertEqual(self.imgstore("attach", "--media-type", "a/b", "--annotation", "x", self.name, path).code, 2)
+
+    def test_a_signature_by_hand(self):
+        """What attach makes of a bundle is what verify takes."""
+        path = self.write("bundle.json", attachments.bundle(KEYS["third"], self.digest))
+        self.attach("--artifact-type", BUNDLE, path)
+        self.ok("verify", "--key", KEYS["third"].public, self.name)
+
+
+class FallbackTag(MemoryCase):
+    """Attaching where the registry keeps no referrers."""
+
+    options = {"api": False}
+
+    def attach(self, content, **more):
+        return self.ok("attach", "--media-type", "application/spdx+json", self.name, self.write("f", content), **more)
+
+    def fallback(self):
+        return json.loads(self.place.get(self.digest.replace(":", "-")))
+
+    def test_made_and_added_to(self):
+        first = self.attach(b"1").strip().split("@")[1]
+        second = self.attach(b"2").strip().split("@")[1]
+        index = self.fallback()
+        self.assertEqual([d["digest"] for d in index["manifests"]], [first, second])
+        self.assertEqual({d["artifactType"] for d in index["manifests"]}, {"application/spdx+json"})
+        self.attach(b"1")  # again
+        self.assertEqual(self.fallback(), index)
+        self.assertEqual({line["found"] for line in self.listed()}, {"tag"})
+
+    def test_what_others_wrote_stays(self):
+        other = {**self.place.referrer(self.image, "application/vnd.x", [(b"x", "text/plain")]), "unknown": {"kept": [1, 2.50]}}
+        self.place.manifest({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [other], "annotations": {"a": "b"}},
+                            self.digest.replace(":", "-"))
+        self.attach(b"1")
+        index = self.fallback()
+        self.assertEqual(index["manifests"][0], other)
+        self.assertEqual(index["annotations"], {"a": "b"})
+
+    def test_something_else_has_the_tag(self):
+        self.registry.tags[self.digest.replace(":", "-")] = self.digest
+        self.fails("attach", "--media-type", "a/b", self.name, self.write("f", b"f"), naming="names something else")
+
+    def test_a_writer_that_overwrites(self):
+        """Another client that read before us writes after us, once."""
+        tag = self.digest.replace(":", "-")
+        other = self.place.referrer(self.image, "application/vnd.x", [(b"x", "text/plain")])
+        stale = compact({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [other]})
+        done = []
+
+        def overwrite(path):
+            if path.endswith(tag) and tag in self.registry.tags and not done:
+                done.append(1)
+                digest = digest_of(stale)
+                self.registry.manifests[digest] = (OCI_INDEX, stale)
+                self.registry.tags[tag] = digest
+
+        self.registry.after_get = overwrite
+        made = self.attach(b"1").strip().split("@")[1]
+        self.assertEqual({d["digest"] for d in self.fallback()["manifests"]}, {other["digest"], made})
+
+    def test_a_writer_that_never_rests(self):
+        tag = self.digest.replace(":", "-")
+        count = [0]
+
+        def overwrite(path):
+            if path.endswith(tag):
+                count[0] += 1
+                data = compact({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [],
+                                "annotations": {"n": str(count[0])}})
+                self.registry.manifests[digest_of(data)] = (OCI_INDEX, data)
+                self.registry.tags[tag] = digest_of(data)
+
+        serve = self.registry.serve_manifest
+
+        def serve_and_overwrite(method, repository, name, *rest):
+            answer = serve(method, repository, name, *rest)
+            if method == "PUT":
+                overwrite(name)
+            return answer
+
+        self.registry.serve_manifest = serve_and_overwrite
+        self.fails("attach", "--media-type", "a/b", self.name, self.write("f", b"f"), naming="do not let .* settle")
+
+    def test_many_at_once(self):
+        processes = [self.start("attach", "--media-type", "a/b", self.name, self.write(f"f{i}", b"%d" % i))
+                     for i in range(6)]
+        for process in processes:
+            self.assertEqual(process.wait(60), 0, process.stderr.read() if process.returncode else "")
+        self.assertEqual(len(self.fallback()["manifests"]), 6)
+
+
 class DockerRegistry(program.Case):
     """Debian's registry, which has no referrers API: the fallback tag, and cosign's tags."""
 
@@ -617,6 +760,9 @@ class DockerRegistry(program.Case):
                          [("signature", "cosign"), ("spdx", "tag")])
         self.ok("pull", "--verify-key", KEYS["third"].public, name)
         self.fails("pull", "--verify-key", KEYS["good"].public, name, naming="1 signature found")
+        self.ok("attach", "--media-type", "application/sarif+json", name, self.write("report", b"{}"))
+        kinds = [json.loads(line)["kind"] for line in self.ok("referrers", "--format", "json", name).splitlines()]
+        self.assertEqual(sorted(kinds), ["signature", "spdx", "vulnerability"])
 
 
 if __name__ == "__main__":
