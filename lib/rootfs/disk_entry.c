@@ -277,6 +277,13 @@ int32_t ims_disk_entry_read(ims_disk_entry *d, int dir, const char *name, const 
   return rc;
 }
 
+int32_t ims_disk_entry_marks(ims_disk_entry *d, int dir, const char *name, const char *path, int32_t marks,
+                             ims_error *err) {
+  d->marks = 0;
+  int32_t rc = open_object(d, dir, name, path, err);
+  return rc ? rc : ims_disk_xattrs_read(d, dir, name, path, marks, NULL, err);
+}
+
 int32_t ims_disk_entry_unchanged(ims_disk_entry *d, const char *path, ims_error *err) {
   struct stat now;
   if (d->core->sys->fstat(d->fd, &now))

@@ -53,6 +53,9 @@ int32_t ims_disk_entry_look(ims_disk_entry *d, int dir, const char *name, const 
  */
 int32_t ims_disk_entry_read(ims_disk_entry *d, int dir, const char *name, const char *path, int32_t marks,
                             imgstore_report *report, ims_error *err);
+/** Only d->marks of what was looked at, a directory or a regular file, which is open then. */
+int32_t ims_disk_entry_marks(ims_disk_entry *d, int dir, const char *name, const char *path, int32_t marks,
+                             ims_error *err);
 /** Whether the file that is open is still as it was looked at. IMGSTORE_ECONFLICT otherwise. */
 int32_t ims_disk_entry_unchanged(ims_disk_entry *d, const char *path, ims_error *err);
 /** Adds a SKIPPED line; a full report is no failure. report NULL: nothing. */

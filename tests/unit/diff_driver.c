@@ -2,6 +2,7 @@
  * diff_driver.c - layers from and to directories, for scripts.
  *
  * diff_driver archive DIR MARKS [PREFIX]   writes the layer to standard output; MARKS: a sum of IMS_MARKS_*
+ * diff_driver changes DIR MARKS LOWER...    what is different from the lower directories, the uppermost first
  * diff_driver apply DIR                    applies the layer from standard input
  * What was left out is printed on standard error.
  */
@@ -13,6 +14,7 @@
 
 #include "base/report.h"
 #include "rootfs/apply.h"
+#include "rootfs/changes.h"
 #include "rootfs/diff.h"
 #include "store_fixture.h"
 
@@ -33,6 +35,32 @@ static int32_t archive(ims_core *core, int dir, char **argv, imgstore_report *re
     rc = ims_diff_run(diff, BUDGET, write_out, NULL, err);
   while (rc == IMGSTORE_EAGAIN);
   ims_diff_free(diff);
+  return rc;
+}
+
+static int32_t print_change(void *data, int change, const char *path, ims_error *err) {
+  (void)data;
+  (void)err;
+  printf("%c /%s\n", " ACD"[change], path);
+  return IMGSTORE_OK;
+}
+
+static int32_t open_lower(void *data, size_t i, int *fd, ims_error *err) {
+  *fd = open(((char **)data)[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return *fd >= 0 ? IMGSTORE_OK : ims_fail(err, IMGSTORE_ENOTFOUND, "%s", ((char **)data)[i]);
+}
+
+static int32_t changes(ims_core *core, int dir, int argc, char **argv, ims_error *err) {
+  ims_lower_stack lowers;
+  ims_changes *walk = NULL;
+  int32_t rc =
+      ims_lowers_init(&lowers, core, (size_t)argc - 1, IMS_MARKS_TRUSTED | IMS_MARKS_USER, open_lower, argv + 1, err);
+  if (!rc)
+    rc = ims_changes_new(&walk, core, dir, atoi(argv[0]), &lowers, err);
+  while (!rc && (rc = ims_changes_run(walk, 10, print_change, NULL, err)) == IMGSTORE_EAGAIN)
+    rc = IMGSTORE_OK;
+  ims_changes_free(walk);
+  ims_lowers_free(&lowers);
   return rc;
 }
 
@@ -70,6 +98,8 @@ int main(int argc, char **argv) {
   int32_t rc = IMGSTORE_EINVALID;
   if (strcmp(argv[1], "archive") == 0 && argc > 3)
     rc = archive(core, dir, argv + 3, report, &err);
+  else if (strcmp(argv[1], "changes") == 0 && argc > 3)
+    rc = changes(core, dir, argc - 3, argv + 3, &err);
   else if (strcmp(argv[1], "apply") == 0)
     rc = apply(core, dir, report, &err);
   for (size_t i = 0; i < imgstore_report_count(report); i++)
