@@ -73,6 +73,41 @@ IMGSTORE_API int32_t imgstore_save_start(imgstore_store *store, const char *cons
                                          const char *path, const imgstore_save_options *options,
                                          imgstore_operation **operation, imgstore_error **error);
 
+typedef struct imgstore_import_options {
+  size_t size;
+  const char *const *changes; /**< change_count instructions of a Dockerfile that set the config, see below */
+  size_t change_count;
+  const char *message;  /**< the comment of the history entry; NULL: where it came from */
+  const char *platform; /**< "os/arch[/variant]" of what is in the tar; NULL: this machine's */
+  const char *created;  /**< RFC 3339; NULL: now. With a fixed time the same tar gives the same image */
+  int32_t fd;           /**< without a path: read from this descriptor, which stays open; -1 (default): none */
+  int32_t compression;  /**< of the layer, IMGSTORE_COMPRESS_*; default gzip, the same bytes on every machine */
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_import_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_import_options) of the caller. */
+IMGSTORE_API int32_t imgstore_import_options_init(imgstore_import_options *options, size_t size);
+
+/**
+ * Makes an image of one layer from a root file system as a tar: plain, gzip or zstd, from a file, or from a pipe
+ * (options->fd). The entries are checked while they stream by, so that the layer can be unpacked later; the names in it
+ * are held in memory. The layer's diffID is the digest of the tar as it is.
+ * changes: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME and WORKDIR, as in `docker import
+ * --change`; variables are not expanded. path: NULL: options->fd. name: a reference without digest. image: receives the
+ * image, or NULL when not wanted. When anything is wrong, nothing is published. options: NULL for the defaults.
+ * Errors: IMGSTORE_EFORMAT (name, no tar, an entry that cannot be unpacked, a whiteout), IMGSTORE_EINVALID (a change,
+ * created, neither path nor fd), IMGSTORE_ELIMIT, IMGSTORE_ENOTFOUND and IMGSTORE_EACCESS (path), IMGSTORE_ENOSPACE,
+ * IMGSTORE_EIO.
+ */
+IMGSTORE_API int32_t imgstore_import(imgstore_store *store, const char *path, const char *name,
+                                     const imgstore_import_options *options, imgstore_image **image,
+                                     imgstore_error **error);
+/** The same as an operation; imgstore_operation_image gives the image. */
+IMGSTORE_API int32_t imgstore_import_start(imgstore_store *store, const char *path, const char *name,
+                                           const imgstore_import_options *options, imgstore_operation **operation,
+                                           imgstore_error **error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,6 +9,8 @@
 
 static const imgstore_save_options save_defaults = {.size = sizeof(imgstore_save_options), .fd = -1};
 
+static const imgstore_import_options import_defaults = {.size = sizeof(imgstore_import_options), .fd = -1};
+
 int32_t imgstore_save_options_init(imgstore_save_options *options, size_t size) {
   return ims_options_init(options, size, &save_defaults, sizeof save_defaults);
 }
@@ -38,8 +40,10 @@ static int32_t check_save(const imgstore_save_options *o, size_t count, const ch
   return check_target(path, o->fd, o->write, err);
 }
 
-static int32_t finish(imgstore_operation *op, imgstore_error **error) {
+static int32_t finish(imgstore_operation *op, imgstore_image **image, imgstore_error **error) {
   int32_t rc = imgstore_operation_wait(op, error);
+  if (!rc && image)
+    *image = imgstore_operation_image(op);
   imgstore_operation_free(op);
   return rc;
 }
@@ -69,5 +73,49 @@ int32_t imgstore_save(imgstore_store *store, const char *const *names, size_t co
                       const imgstore_save_options *options, imgstore_error **error) {
   imgstore_operation *op;
   int32_t rc = imgstore_save_start(store, names, count, path, options, &op, error);
-  return rc ? rc : finish(op, error);
+  return rc ? rc : finish(op, NULL, error);
+}
+
+/* --- import ---------------------------------------------------------------------------------------------------------
+ */
+
+int32_t imgstore_import_options_init(imgstore_import_options *options, size_t size) {
+  return ims_options_init(options, size, &import_defaults, sizeof import_defaults);
+}
+
+static int32_t check_import(const imgstore_import_options *o, const char *path, ims_error *err) {
+  if ((path != NULL) == (o->fd >= 0))
+    return ims_fail(err, IMGSTORE_EINVALID, "one of path and fd is needed");
+  if (o->change_count && !o->changes)
+    return ims_fail(err, IMGSTORE_EINVALID, "changes is NULL but its count is not 0");
+  for (size_t i = 0; i < o->change_count; i++)
+    if (!o->changes[i])
+      return ims_fail(err, IMGSTORE_EINVALID, "change %zu is NULL", i);
+  return IMGSTORE_OK;
+}
+
+int32_t imgstore_import_start(imgstore_store *store, const char *path, const char *name,
+                              const imgstore_import_options *options, imgstore_operation **operation,
+                              imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_import_options own = import_defaults;
+  if (operation)
+    *operation = NULL;
+  if (!store || !name || !operation)
+    return ims_api_invalid("store, name and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_import_options", &err);
+  if (!rc)
+    rc = check_import(&own, path, &err);
+  if (!rc)
+    rc = ims_import_start(operation, store, path, name, &own, &err);
+  return ims_api_result(rc, &err, &store->core->alloc, error);
+}
+
+int32_t imgstore_import(imgstore_store *store, const char *path, const char *name,
+                        const imgstore_import_options *options, imgstore_image **image, imgstore_error **error) {
+  imgstore_operation *op;
+  if (image)
+    *image = NULL;
+  int32_t rc = imgstore_import_start(store, path, name, options, &op, error);
+  return rc ? rc : finish(op, image, error);
 }

@@ -15,4 +15,7 @@ int32_t ims_save_start(imgstore_operation **op, imgstore_store *store, const cha
 int32_t ims_save_dir_start(imgstore_operation **op, imgstore_store *store, const char *const *names, size_t count,
                            const char *path, const imgstore_save_options *options, ims_error *err);
 
+int32_t ims_import_start(imgstore_operation **op, imgstore_store *store, const char *path, const char *name,
+                         const imgstore_import_options *options, ims_error *err);
+
 #endif

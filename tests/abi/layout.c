@@ -209,6 +209,18 @@ MEMBER(imgstore_save_options, write_data, 40, 8);
 MEMBER(imgstore_save_options, progress, 48, 8);
 MEMBER(imgstore_save_options, progress_data, 56, 8);
 
+STRUCT(imgstore_import_options, 72);
+MEMBER(imgstore_import_options, size, 0, 8);
+MEMBER(imgstore_import_options, changes, 8, 8);
+MEMBER(imgstore_import_options, change_count, 16, 8);
+MEMBER(imgstore_import_options, message, 24, 8);
+MEMBER(imgstore_import_options, platform, 32, 8);
+MEMBER(imgstore_import_options, created, 40, 8);
+MEMBER(imgstore_import_options, fd, 48, 4);
+MEMBER(imgstore_import_options, compression, 52, 4);
+MEMBER(imgstore_import_options, progress, 56, 8);
+MEMBER(imgstore_import_options, progress_data, 64, 8);
+
 STRUCT(imgstore_load_options, 56);
 MEMBER(imgstore_load_options, size, 0, 8);
 MEMBER(imgstore_load_options, name, 8, 8);

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import images
 import program
-from images import ARCHITECTURE, OTHER_ARCHITECTURE, Layer, Layout, entry, link, noise
+from images import ARCHITECTURE, OTHER_ARCHITECTURE, Layer, Layout, entry, hardlink, link, noise
 from program import run_tool
 
 SHARED = {}
@@ -465,6 +465,66 @@ class Load(ArchiveCase):
         self.assertEqual(self.blobs(), [])
         self.assertEqual(self.load("-", data=data), "Loaded image: lab/hand:1\n")
         self.assert_sound()
+
+
+class Import(ArchiveCase):
+    ENTRIES = [entry("./"), entry("./bin/", mode=0o711), entry("./bin/tool", noise(300000), mode=0o4755, uid=5, gid=6),
+               hardlink("./bin/also", "./bin/tool"), link("./sh", "bin/tool"), entry("etc/"), entry("etc/conf", b"x" * 10)]
+
+    def imported(self, data, *words, name="mine:1", **more):
+        image = self.ok("import", "-q", *words, "-", name, data=data, **more).strip()
+        self.assertEqual(self.inspect(name)["Id"], image)
+        return self.inspect(name)
+
+    def test_forms(self):
+        data = images.tar_of(self.ENTRIES)
+        expected = [images.digest_of(data)]
+        forms = {"x.tar": data, "x.tar.gz": subprocess.run(["gzip"], input=data, stdout=subprocess.PIPE, check=True).stdout,
+                 "x.tar.zst": images.zstd_of(data)}
+        for name, content in forms.items():
+            self.assertEqual(self.imported(content)["RootFS"]["Layers"], expected)
+            with open(self.path(name), "wb") as file:
+                file.write(content)
+            self.ok("import", "-q", self.path(name), "mine:2")
+            self.assertEqual(self.inspect("mine:2")["RootFS"]["Layers"], expected)
+        self.ok("unpack", "-q", "mine:1", self.path("tree"))
+        self.assertEqual(sorted(os.listdir(self.path("tree"))), ["bin", "etc", "sh"])
+        self.assertEqual(os.stat(self.path("tree", "bin", "tool")).st_nlink, 2)
+        self.assertEqual(len([line for line in self.ok("history", "-q", "mine:1").splitlines()]), 1)
+        skopeo("copy", "-q", f"oci:{self.root}:1", f"oci:{self.path('copy')}:1")
+
+    def test_changes(self):
+        words = []
+        for change in ('CMD ["a","b c"]', "ENTRYPOINT run it", "ENV A=1 B='x y'", "ENV A two words", 'LABEL k=v l="q r"',
+                       "expose 80 90/udp", "USER 1000:1000", 'VOLUME ["/a", "/b"]', "WORKDIR /srv", "STOPSIGNAL SIGINT",
+                       "ONBUILD RUN make"):
+            words += ["-c", change]
+        image = self.imported(images.tar_of(self.ENTRIES), *words, "-m", "a comment", "--platform", "linux/arm64")
+        config = image["Config"]
+        self.assertEqual((config["Cmd"], config["Entrypoint"]), (["a", "b c"], ["/bin/sh", "-c", "run it"]))
+        self.assertEqual((config["Env"], config["Labels"]), (["A=two words", "B=x y"], {"k": "v", "l": "q r"}))
+        self.assertEqual((set(config["ExposedPorts"]), set(config["Volumes"])), ({"80/tcp", "90/udp"}, {"/a", "/b"}))
+        self.assertEqual((config["User"], config["WorkingDir"], config["OnBuild"]), ("1000:1000", "/srv", ["RUN make"]))
+        self.assertEqual((image["Comment"], image["Architecture"]), ("a comment", "arm64"))
+        for change in ("FROM x", "CMD", "ENV A", "ENV =x", "CMD [1]", 'CMD ["a"', "USER a b", "", "EXPOSE http", "STOPSIGNAL -1x"):
+            self.fails("import", "-q", "-c", change, "-", "x", data=images.tar_of(self.ENTRIES))
+        self.assertEqual(self.names(), ["mine:1"])
+
+    def test_what_is_refused(self):
+        tool = entry("bin/tool", b"x")
+        for entries, naming in (([entry("a/.wh.b")], "whiteout"), ([hardlink("x", "nothing")], "nothing"),
+                                ([entry("/".join("a" * 600))], "limit|deep|components|more than"),
+                                ([tool, hardlink("bin", "bin/tool")], "bin")):
+            line = self.fails("import", "-q", "-", "x:1", data=images.tar_of(entries), naming=naming)
+            self.assertIn("standard input", line)
+        data = images.tar_of(self.ENTRIES)
+        for bad in (b"", b"no tar at all", data[:700], data[:100000], b"\x1f\x8b" + data):
+            self.fails("import", "-q", "-", "x:1", data=bad, naming="standard input")
+        self.fails("import", "-q", self.path("none"), "x:1", naming="none")
+        self.fails("import", "-q", "-", "UPPER:1", data=data, naming="UPPER")
+        self.fails("import", "-q", "-", "x@sha256:" + "0" * 64, data=data, naming="digest")
+        self.assertEqual((self.names(), self.blobs()), ([], []))
+        self.assert_clean()
 
 
 if __name__ == "__main__":
