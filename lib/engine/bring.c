@@ -40,10 +40,11 @@ static int32_t advance_unpacker(bring *b, int64_t now) {
       return IMGSTORE_OK;
   }
   ims_transfer *t = bring_find_transfer(b, &layer->digest);
+  const ims_digest *diff_id = chosen->config ? &chosen->config->diff_ids[ims_unpacker_done(b->unpacker)] : NULL;
   if (t && ims_transfer_is_finished(t))
-    return ims_unpacker_begin(b->unpacker, layer, NULL);
+    return ims_unpacker_begin(b->unpacker, layer, diff_id, NULL);
   if (t && ims_transfer_can_follow(t)) {
-    int32_t rc = ims_unpacker_begin(b->unpacker, layer, t);
+    int32_t rc = ims_unpacker_begin(b->unpacker, layer, diff_id, t);
     return rc ? rc : ims_transfer_start(t, now);
   }
   return IMGSTORE_OK;

@@ -105,7 +105,19 @@ static ims_fetch *find_job(ims_client *client, const ims_endpoint *endpoint, con
   return NULL;
 }
 
-/* The realm is told by whoever answered: it must be a place that the registry may send credentials to. */
+/*
+ * The realm is told by whoever answered: it must be a place that the registry may send credentials to. A registry that
+ * is spoken to in http only because it knows no TLS does not take them off this machine that way.
+ */
+static int32_t permit_realm(const ims_fetch *f, const ims_url *home, const ims_url *realm, ims_error *err) {
+  int32_t rc = ims_url_permit(home, home, realm, f->what, err);
+  if (rc || realm->https || f->endpoint->plain_http ||
+      ims_net_class(realm->text + realm->host_at, realm->host_size) == IMS_NET_LOOPBACK)
+    return rc;
+  return ims_fail(err, IMGSTORE_EPROTOCOL, "%s: %.*s is not https, and plain http was not asked for", f->what,
+                  (int)realm->origin_size, realm->text);
+}
+
 static int32_t aim_at_realm(ims_fetch *f, const ims_url *home, ims_error *err) {
   ims_token_job *t = f->token;
   ims_secret secret = secret_of(&t->credential);
@@ -119,7 +131,7 @@ static int32_t aim_at_realm(ims_fetch *f, const ims_url *home, ims_error *err) {
   ims_free(alloc_of(f), text);
   if (rc)
     return rc;
-  rc = ims_url_permit(home, home, &url, f->what, err);
+  rc = permit_realm(f, home, &url, err);
   if (!rc)
     rc = ims_call_aim(&f->call, home, &url, err);
   f->call.fixed = t->posting;

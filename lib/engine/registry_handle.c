@@ -212,7 +212,8 @@ int32_t ims_registry_new(imgstore_registry **registry, ims_core *core, const cha
     return rc;
   }
   r->own->insecure_tls = (options->flags & IMGSTORE_REGISTRY_INSECURE_TLS) != 0;
-  r->own->scheme = first_scheme(r->own->wire, (options->flags & IMGSTORE_REGISTRY_PLAIN_HTTP) != 0);
+  r->own->plain_http = (options->flags & IMGSTORE_REGISTRY_PLAIN_HTTP) != 0;
+  r->own->scheme = first_scheme(r->own->wire, r->own->plain_http);
   *registry = r;
   return IMGSTORE_OK;
 }
@@ -271,7 +272,8 @@ int32_t ims_registry_add_mirror(imgstore_registry *registry, const char *host, u
   }
   e->digest_only = (flags & IMGSTORE_MIRROR_DIGEST_ONLY) != 0;
   e->insecure_tls = (flags & IMGSTORE_MIRROR_INSECURE_TLS) != 0;
-  e->scheme = first_scheme(e->wire, (flags & IMGSTORE_MIRROR_PLAIN_HTTP) != 0);
+  e->plain_http = (flags & IMGSTORE_MIRROR_PLAIN_HTTP) != 0;
+  e->scheme = first_scheme(e->wire, e->plain_http);
   pthread_mutex_lock(&registry->mutex);
   bool room = registry->mirror_count < IMS_MIRRORS_MAX;
   if (room)

@@ -29,6 +29,7 @@ typedef struct ims_endpoint {
   char *wire;   /**< who is asked: "registry-1.docker.io" */
   char *prefix; /**< of repositories on a mirror, with a slash at its end, or "" */
   bool is_mirror, digest_only, insecure_tls;
+  bool plain_http;                      /**< by the caller's choice, not because it turned out that it speaks no TLS */
   char *ca_file, *cert_file, *key_file; /**< or NULL */
   /* guarded */
   int scheme;            /**< IMS_SCHEME_*; OPEN: a loopback host that was not asked yet */

@@ -23,7 +23,7 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
   }
   if (done == config->layer_count)
     return ims_unpacker_finish(j->unpacker);
-  int32_t rc = ims_unpacker_begin(j->unpacker, &j->image->manifest->entries[done], NULL);
+  int32_t rc = ims_unpacker_begin(j->unpacker, &j->image->manifest->entries[done], &config->diff_ids[done], NULL);
   return rc ? rc : IMGSTORE_EAGAIN;
 }
 

@@ -359,7 +359,8 @@ static int32_t open_source(ims_unpacker *u, ims_transfer *stream) {
   return IMGSTORE_OK;
 }
 
-int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, ims_transfer *stream) {
+int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, const ims_digest *diff_id,
+                           ims_transfer *stream) {
   u->layer = layer;
   u->format = ims_media_layer_format(layer->media_type);
   if (u->format < 0)
@@ -383,7 +384,7 @@ int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, im
   u->input_at = u->input_size = 0;
   u->reported_at = u->reported = 0;
   u->busy = true;
-  ims_hash_init(&u->hash, IMS_HASH_SHA256);
+  ims_hash_init(&u->hash, diff_id ? diff_id->algorithm : layer->digest.algorithm);
   ims_task_wake(&u->inflate.task);
   return IMGSTORE_OK;
 }
@@ -444,8 +445,8 @@ static int32_t report(ims_unpacker *u, int64_t now) {
 static int32_t check_diff_id(ims_unpacker *u, const ims_digest *expected) {
   ims_digest got;
   if (expected->algorithm != u->hash.algorithm)
-    return ims_fail(&u->op->err, IMGSTORE_EUNSUPPORTED, "layer %s: diffID %s is not sha256", u->layer->digest.text,
-                    expected->text);
+    return ims_fail(&u->op->err, IMGSTORE_EUNSUPPORTED, "layer %s: diffID %s has another algorithm",
+                    u->layer->digest.text, expected->text);
   ims_digest_from_hash(&got, &u->hash);
   if (ims_digest_equal(&got, expected))
     return IMGSTORE_OK;

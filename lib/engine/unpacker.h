@@ -19,8 +19,11 @@ int32_t ims_unpacker_new(ims_unpacker **unpacker, imgstore_operation *op, imgsto
 bool ims_unpacker_is_idle(const ims_unpacker *u);
 /** How many layers are finished. */
 size_t ims_unpacker_done(const ims_unpacker *u);
-/** Begins the next layer. stream: a transfer that can be followed, or NULL: the blob is in the store. */
-int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, ims_transfer *stream);
+/** Begins the next layer. stream: a transfer that can be followed, or NULL: the blob is in the store. diff_id: what it
+ * will be compared with, NULL when the config is not there yet: then an algorithm like that of the blob's digest is
+ * expected. */
+int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, const ims_digest *diff_id,
+                           ims_transfer *stream);
 /**
  * Driver's turn while a layer is under way. diff_id: what it must hash to, NULL: not known yet. IMGSTORE_OK: the layer
  * is finished; IMGSTORE_EAGAIN; or the failure in op->err.

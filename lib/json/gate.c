@@ -11,6 +11,7 @@
 
 typedef struct frame {
   bool object;
+  bool free_keys;   /* a map whose keys are data: those that differ in case are different */
   bool started;     /* has a first element */
   size_t first_key; /* of this object in the stack of keys */
 } frame;
@@ -23,6 +24,7 @@ typedef struct gate {
   ims_error *err;
   size_t tokens;
   size_t depth;
+  size_t key_at, key_size; /* the key of the value that is next; size 0: it has none */
   frame open[IMS_JSON_MAX_DEPTH];
   ims_json_keys keys;
 } gate;
@@ -151,11 +153,23 @@ static int32_t check_word(gate *g, const char *word) {
   return IMGSTORE_OK;
 }
 
+/*
+ * Maps of OCI and Docker documents whose keys their makers choose: "/Data" and "/data" are two volumes. Nothing in them
+ * is structure, so that a reader which ignores case cannot be led to other content.
+ */
+static bool is_free_map(const gate *g) {
+  static const char *const names[] = {"annotations", "Labels", "ExposedPorts", "Volumes"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strlen(names[i]) == g->key_size && memcmp(g->text + g->key_at, names[i], g->key_size) == 0)
+      return true;
+  return false;
+}
+
 static int32_t open_container(gate *g, bool object) {
   if (g->depth == IMS_JSON_MAX_DEPTH)
     return fail_at(g, IMGSTORE_ELIMIT, "nested too deeply");
   g->at++;
-  g->open[g->depth++] = (frame){object, false, g->keys.count};
+  g->open[g->depth++] = (frame){object, object && is_free_map(g), false, g->keys.count};
   return IMGSTORE_OK;
 }
 
@@ -194,7 +208,9 @@ static int32_t check_key(gate *g) {
   rc = check_string(g);
   if (rc != IMGSTORE_OK)
     return rc;
-  if (!ims_json_keys_push(&g->keys, start, g->at - 1 - start))
+  g->key_at = start;
+  g->key_size = g->at - 1 - start;
+  if (!ims_json_keys_push(&g->keys, start, g->key_size))
     return ims_fail_nomem(g->err);
   skip_space(g);
   if (!take(g, ':'))
@@ -208,7 +224,7 @@ static int32_t close_container(gate *g) {
   g->at++;
   if (!top->object)
     return IMGSTORE_OK;
-  const ims_json_key_place *twice = ims_json_keys_pop(&g->keys, top->first_key);
+  const ims_json_key_place *twice = ims_json_keys_pop(&g->keys, top->first_key, top->free_keys);
   if (!twice)
     return IMGSTORE_OK;
   size_t shown = twice->size < 100 ? twice->size : 100;
@@ -226,6 +242,7 @@ static int32_t check_next(gate *g) {
     return malformed(g, top->object ? "expected ',' or '}'" : "expected ',' or ']'");
   top->started = true;
   skip_space(g);
+  g->key_size = 0;
   int32_t rc = top->object ? check_key(g) : IMGSTORE_OK;
   return rc != IMGSTORE_OK ? rc : check_value(g);
 }
@@ -252,6 +269,7 @@ int32_t ims_json_check(const ims_alloc *alloc, const char *text, size_t size, co
   g.err = err;
   g.tokens = 0;
   g.depth = 0;
+  g.key_at = g.key_size = 0;
   ims_json_keys_init(&g.keys, alloc, g.text);
   int32_t rc = check_document(&g);
   ims_json_keys_free(&g.keys);

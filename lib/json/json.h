@@ -3,8 +3,9 @@
  *
  * The gate (BEHAVIOUR "JSON", OCI's I-JSON): all input consumed, valid UTF-8, no BOM, no raw control characters, no
  * \u0000 and no lone surrogate escapes, strict numbers, depth at most 64, at most 256k tokens, no duplicate key (exact
- * or case-folded, after unescaping) in an object. The gate allocates only for documents with more than 64 keys in open
- * objects, and never more than 24 bytes a key.
+ * or case-folded, after unescaping) in an object. In the maps whose keys are data ("annotations", "Labels",
+ * "ExposedPorts", "Volumes") keys that differ in case are different. The gate allocates only for documents with more
+ * than 64 keys in open objects, and never more than 24 bytes a key.
  */
 #ifndef IMS_JSON_JSON_H
 #define IMS_JSON_JSON_H

@@ -91,29 +91,34 @@ static uint32_t fold(uint32_t c) {
   return c == 0x212a ? 'k' : c;
 }
 
-static uint32_t next_folded(const unsigned char **s) {
-  if (**s != '\\')
-    return fold(utf8_next(s));
-  ++*s;
-  return fold(unescape(s));
+static uint32_t next_char(const unsigned char **s, bool exact) {
+  uint32_t c;
+  if (**s != '\\') {
+    c = utf8_next(s);
+  } else {
+    ++*s;
+    c = unescape(s);
+  }
+  return exact ? c : fold(c);
 }
 
 static uint64_t hash_key(const unsigned char *s, size_t size) {
   uint64_t hash = 0xcbf29ce484222325u;
   for (const unsigned char *end = s + size; s < end;) {
-    hash ^= next_folded(&s);
+    hash ^= next_char(&s, false);
     hash *= 0x100000001b3u;
   }
   return hash;
 }
 
-static int compare(const ims_json_keys *keys, const ims_json_key_place *a, const ims_json_key_place *b) {
+/* The hash is that of the folded key in both orders: what is equal has the same. */
+static int compare(const ims_json_keys *keys, bool exact, const ims_json_key_place *a, const ims_json_key_place *b) {
   if (a->hash != b->hash)
     return a->hash < b->hash ? -1 : 1;
   const unsigned char *s = keys->text + a->at, *s_end = s + a->size;
   const unsigned char *t = keys->text + b->at, *t_end = t + b->size;
   while (s < s_end && t < t_end) {
-    uint32_t c = next_folded(&s), d = next_folded(&t);
+    uint32_t c = next_char(&s, exact), d = next_char(&t, exact);
     if (c != d)
       return c < d ? -1 : 1;
   }
@@ -143,12 +148,12 @@ bool ims_json_keys_push(ims_json_keys *keys, size_t at, size_t size) {
   return true;
 }
 
-static void sift_down(const ims_json_keys *keys, ims_json_key_place *heap, size_t at, size_t count) {
+static void sift_down(const ims_json_keys *keys, bool exact, ims_json_key_place *heap, size_t at, size_t count) {
   ims_json_key_place moving = heap[at];
   for (size_t child; (child = 2 * at + 1) < count; at = child) {
-    if (child + 1 < count && compare(keys, &heap[child], &heap[child + 1]) < 0)
+    if (child + 1 < count && compare(keys, exact, &heap[child], &heap[child + 1]) < 0)
       child++;
-    if (compare(keys, &moving, &heap[child]) >= 0)
+    if (compare(keys, exact, &moving, &heap[child]) >= 0)
       break;
     heap[at] = heap[child];
   }
@@ -156,24 +161,24 @@ static void sift_down(const ims_json_keys *keys, ims_json_key_place *heap, size_
 }
 
 /* Heap sort: in place, without recursion, and no input makes it slow. */
-static void sort(const ims_json_keys *keys, ims_json_key_place *items, size_t count) {
+static void sort(const ims_json_keys *keys, bool exact, ims_json_key_place *items, size_t count) {
   for (size_t i = count / 2; i-- > 0;)
-    sift_down(keys, items, i, count);
+    sift_down(keys, exact, items, i, count);
   for (size_t i = count; i-- > 1;) {
     ims_json_key_place top = items[0];
     items[0] = items[i];
     items[i] = top;
-    sift_down(keys, items, 0, i);
+    sift_down(keys, exact, items, 0, i);
   }
 }
 
-const ims_json_key_place *ims_json_keys_pop(ims_json_keys *keys, size_t first) {
+const ims_json_key_place *ims_json_keys_pop(ims_json_keys *keys, size_t first, bool exact) {
   ims_json_key_place *items = keys->items + first;
   size_t count = keys->count - first;
   keys->count = first;
-  sort(keys, items, count);
+  sort(keys, exact, items, count);
   for (size_t i = 1; i < count; i++)
-    if (compare(keys, &items[i - 1], &items[i]) == 0)
+    if (compare(keys, exact, &items[i - 1], &items[i]) == 0)
       return &items[i];
   return NULL;
 }

@@ -27,7 +27,8 @@ void ims_json_keys_init(ims_json_keys *keys, const ims_alloc *alloc, const unsig
 void ims_json_keys_free(ims_json_keys *keys);
 /** Adds a key whose escapes and UTF-8 were checked. False when out of memory. */
 bool ims_json_keys_push(ims_json_keys *keys, size_t at, size_t size);
-/** Removes the keys from index first on; gives one that was there twice, or NULL. Valid until the next push. */
-const ims_json_key_place *ims_json_keys_pop(ims_json_keys *keys, size_t first);
+/** Removes the keys from index first on; gives one that was there twice, or NULL. Valid until the next push. exact:
+ * keys that differ in case are different. */
+const ims_json_key_place *ims_json_keys_pop(ims_json_keys *keys, size_t first, bool exact);
 
 #endif

@@ -558,6 +558,31 @@ static void test_loopback_speaks_http_when_it_has_no_tls(void **state) {
   close_world(&w);
 }
 
+/* Plain http because there is no TLS is for this machine alone; by the caller's choice it is for the registry's realm. */
+static void test_realm_of_a_registry_without_tls(void **state) {
+  const answer script[] = {
+      {.url = "GET https://127.0.0.1:5000/v2/a/b/manifests/1", .code = IMGSTORE_EPROTOCOL, .message = "not TLS: http"},
+      {"GET http://127.0.0.1:5000/v2/a/b/manifests/1", 401,
+       "WWW-Authenticate: Bearer realm=\"http://auth.example/token\"\n", NULL},
+      {"GET http://auth.example/token", 200, NULL, "{\"token\":\"T\"}"},
+      {"GET http://127.0.0.1:5000/v2/a/b/manifests/1", 200, MT, "{}"},
+  };
+  for (int chosen = 0; chosen < 2; chosen++) {
+    world w;
+    outcome o;
+    prepare(&w, script + chosen, COUNT(script) - (size_t)chosen);
+    w.options.flags = chosen ? IMGSTORE_REGISTRY_PLAIN_HTTP : 0;
+    w.options.username = "u";
+    w.options.password = "password";
+    open_world(&w, "127.0.0.1:5000");
+    manifest(&w, &o, "1", false);
+    assert_true(run(&w));
+    assert_int_equal(o.code, chosen ? 0 : IMGSTORE_EPROTOCOL);
+    assert_int_equal(w.script.log_count, chosen ? 3 : 2);
+    close_world(&w);
+  }
+}
+
 static void test_no_downgrade(void **state) {
   static const struct {
     const char *host;
@@ -783,6 +808,7 @@ int main(void) {
       cmocka_unit_test(test_docker_hub),
       cmocka_unit_test(test_mirrors),
       cmocka_unit_test(test_loopback_speaks_http_when_it_has_no_tls),
+      cmocka_unit_test(test_realm_of_a_registry_without_tls),
       cmocka_unit_test(test_no_downgrade),
       cmocka_unit_test(test_no_downgrade_after_tls_worked),
       cmocka_unit_test(test_proxy),

@@ -155,6 +155,25 @@ static void test_duplicate_keys(void **state) {
       fail_msg("refused: %s", good[i]);
 }
 
+/* In maps whose keys are data, case tells keys apart; not around them, and not in what they hold. */
+static void test_free_maps(void **state) {
+  static const char *const good[] = {"{\"config\":{\"Labels\":{\"Foo\":\"1\",\"foo\":\"2\"}}}",
+                                     "{\"annotations\":{\"a.B\":\"1\",\"a.b\":\"2\",\"A.b\":\"3\"}}",
+                                     "{\"config\":{\"Volumes\":{\"/Data\":{},\"/data\":{}}}}",
+                                     "{\"config\":{\"ExposedPorts\":{\"80/TCP\":{},\"80/tcp\":{}}}}"};
+  static const char *const bad[] = {
+      "{\"Labels\":{\"foo\":1,\"foo\":2}}",     "{\"Labels\":{\"foo\":1,\"f\\u006fo\":2}}",
+      "{\"Labels\":{\"x\":{\"a\":1,\"A\":2}}}", "{\"Labels\":[{\"a\":1,\"A\":2}]}",
+      "{\"Labels\":{},\"labels\":{}}",          "{\"Labels\":{\"Foo\":1},\"a\":{\"b\":1,\"B\":2}}",
+      "{\"labels\":{\"Foo\":1,\"foo\":2}}",     "{\"layers\":{\"Foo\":1,\"foo\":2}}"};
+  for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+    if (check(good[i]) != IMGSTORE_OK)
+      fail_msg("refused: %s", good[i]);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    if (check(bad[i]) != IMGSTORE_EFORMAT)
+      fail_msg("accepted: %s", bad[i]);
+}
+
 static char *repeat(const char *piece, size_t count, const char *before, const char *after, size_t *size) {
   size_t n = strlen(piece);
   char *text = malloc(strlen(before) + n * count + strlen(after) + 1), *p = text;
@@ -428,6 +447,7 @@ int main(void) {
       cmocka_unit_test(test_refuses),
       cmocka_unit_test(test_every_prefix_is_refused),
       cmocka_unit_test(test_duplicate_keys),
+      cmocka_unit_test(test_free_maps),
       cmocka_unit_test(test_depth),
       cmocka_unit_test(test_tokens),
       cmocka_unit_test(test_many_keys),
