@@ -31,6 +31,10 @@ static int32_t say_foreign(void *data, const char *name) {
   return say(data, IMGSTORE_REPORT_FOREIGN, name, "", "", 0);
 }
 
+static int32_t say_unclear(void *data, const char *name, int32_t code) {
+  return say(data, IMGSTORE_REPORT_AFFECTED, name, "", "its descriptor has no digest that this library knows", 0);
+}
+
 /** Says once that a blob is damaged, and moves it out of the way when that was asked. */
 static int32_t note_damage(check *c, const ims_digest *digest, const char *detail) {
   ims_digest_item *item = ims_digest_set_find(&c->present, digest);
@@ -136,6 +140,8 @@ int32_t ims_store_verify(imgstore_store *store, int32_t mode, imgstore_report *r
   ims_walk_init(&c.walk, store, false);
   /* References first: what is published after they were read is not missed, what they name is listed after it. */
   int32_t rc = ims_refs_load(&c.refs, store, err);
+  if (!rc)
+    rc = ims_ref_list_unclear(store, say_unclear, &c, err);
   if (!rc)
     rc = ims_inventory_load(&c.present, store, say_foreign, &c, err);
   if (!rc && mode != IMGSTORE_VERIFY_QUICK)

@@ -23,11 +23,22 @@ static int32_t mark_lease(void *data, const char *text, uint64_t size) {
   return ims_walk_leased(&m->walk, &digest, m->err);
 }
 
+/** Text that is no digest names nothing; one of another algorithm may name an image whose layers are known here. */
+static int32_t refuse_unclear(void *data, const char *name, int32_t code) {
+  marking *m = data;
+  if (code != IMGSTORE_EUNSUPPORTED)
+    return IMGSTORE_OK;
+  return ims_fail(m->err, code,
+                  "reference %s: its digest is of an unknown algorithm, and what it needs cannot be known", name);
+}
+
 /** Marks all that references and leases reach and that is not marked yet. */
 static int32_t mark(marking *m) {
   imgstore_store *store = m->walk.store;
-  ims_refs refs;
-  int32_t rc = ims_refs_load(&refs, store, m->err);
+  ims_refs refs = {0};
+  int32_t rc = ims_ref_list_unclear(store, refuse_unclear, m, m->err);
+  if (!rc)
+    rc = ims_refs_load(&refs, store, m->err);
   for (size_t i = 0; i < refs.count && !rc; i++) {
     rc = ims_walk_target(&m->walk, &refs.items[i].target, m->err);
     if (rc)
@@ -193,13 +204,30 @@ static int32_t collect_reached(removal *r, ims_error *err) {
   return rc;
 }
 
+/** A reference whose descriptor cannot be understood is no image, but its name can go. */
+static int32_t remove_unclear(removal *r, const char *name, ims_error *err) {
+  int32_t rc = ims_ref_remove(r->store, name, NULL, err);
+  if (!rc && r->report && ims_report_add(r->report, IMGSTORE_REPORT_UNTAGGED, name, "", "", 0, 0))
+    rc = ims_fail_nomem(err);
+  return rc;
+}
+
 int32_t ims_store_remove(imgstore_store *store, const char *name, uint32_t flags, imgstore_report *report,
                          ims_error *err) {
   removal r = {.store = store, .report = report};
   ims_buf ref_name;
   ims_buf_init(&ref_name, &store->core->alloc, SIZE_MAX - 1);
   ims_walk_init(&r.reach, store, false);
-  int32_t rc = ims_store_resolve(store, name, &r.target, &ref_name, err);
+  ims_error why = IMS_ERROR_INIT;
+  int32_t rc = ims_store_resolve(store, name, &r.target, &ref_name, &why);
+  if ((rc == IMGSTORE_EFORMAT || rc == IMGSTORE_EUNSUPPORTED) && ref_name.size) {
+    rc = remove_unclear(&r, ims_buf_text(&ref_name), err);
+    ims_buf_free(&ref_name);
+    ims_walk_free(&r.reach);
+    return rc;
+  }
+  if (rc && err && !err->code)
+    *err = why;
   if (!rc)
     rc = ims_refs_load(&r.refs, store, err);
   if (!rc) {

@@ -88,7 +88,8 @@ void ims_layout_set_verified(ims_layout *l, const ims_digest *digest, const stru
   int dir;
   if (l->read_only || verified_dir(l, digest->algorithm, &dir))
     return;
-  int fd = l->sys->openat(dir, ims_digest_hex(digest), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
+  int fd = l->sys->openat(dir, ims_digest_hex(digest),
+                          O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
   if (fd < 0)
     return;
   char text[RECORD_MAX];

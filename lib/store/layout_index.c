@@ -238,7 +238,7 @@ static int32_t fill_and_rename(const ims_layout *l, int fd, const char *temp, co
 
 static int32_t replace_by(const ims_layout *l, const char *temp, int flags, const char *name, const char *text,
                           size_t size) {
-  int fd = l->sys->openat(l->private_dir, temp, O_WRONLY | O_NOFOLLOW | O_CLOEXEC | flags, 0600);
+  int fd = l->sys->openat(l->private_dir, temp, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | flags, 0600);
   if (fd < 0)
     return ims_code_of_errno(errno);
   int32_t rc = fill_and_rename(l, fd, temp, name, text, size);
@@ -250,7 +250,7 @@ static int32_t replace_by(const ims_layout *l, const char *temp, int flags, cons
 
 /** The disk is full, but the blocks of the reserve are ours already. */
 static int32_t replace_by_reserve(const ims_layout *l, const char *name, const char *text, size_t size) {
-  int live = l->sys->openat(l->root, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC, 0);
+  int live = l->sys->openat(l->root, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   if (live < 0)
     return ims_code_of_errno(errno);
   bool same = ims_layout_same_file(l, l->private_dir, RESERVE_FILE, live);

@@ -152,7 +152,11 @@ int32_t ims_ref_set(imgstore_store *store, const char *name, const char *expecte
                     ims_error *err);
 int32_t ims_ref_remove(imgstore_store *store, const char *name, const char *expected, ims_error *err);
 typedef int32_t (*ims_ref_visit)(void *data, const char *name, const ims_target *target);
+/** Those whose descriptor has a digest that this library knows. */
 int32_t ims_ref_list(imgstore_store *store, ims_ref_visit visit, void *data, ims_error *err);
+/** The others. code: IMGSTORE_EUNSUPPORTED when the digest is one, but of an algorithm that is not known here. */
+int32_t ims_ref_list_unclear(imgstore_store *store, int32_t (*visit)(void *data, const char *name, int32_t code),
+                             void *data, ims_error *err);
 
 /* --- whole-store jobs (store/collect.c, store/usage.c, store/check.c) --------------------------------------------- */
 

@@ -21,9 +21,10 @@ static void copy_media_type(ims_target *target, const char *media_type) {
     memcpy(target->media_type, media_type, length + 1);
 }
 
-static bool parse_digest(const ims_json_value *value, ims_digest *digest) {
+static int32_t parse_digest(const ims_json_value *value, ims_digest *digest) {
   const char *text = ims_json_string(value);
-  return text && ims_digest_parse(digest, text, strlen(text), NULL) == IMGSTORE_OK;
+  memset(digest, 0, sizeof *digest);
+  return text ? ims_digest_parse(digest, text, strlen(text), NULL) : IMGSTORE_EFORMAT;
 }
 
 static int32_t parse_target(const ims_alloc *alloc, const char *name, const char *text, size_t size, ims_target *target,
@@ -34,8 +35,9 @@ static int32_t parse_target(const ims_alloc *alloc, const char *name, const char
   if (rc)
     return rc;
   const ims_json_value *root = ims_json_root(json);
-  if (!parse_digest(ims_json_get(root, "digest"), &target->digest))
-    rc = ims_fail(err, IMGSTORE_EFORMAT, "reference %s: its descriptor has no valid digest", name);
+  rc = parse_digest(ims_json_get(root, "digest"), &target->digest);
+  if (rc)
+    rc = ims_fail(err, rc, "reference %s: its descriptor has no digest that this library knows", name);
   const ims_json_value *media_type = ims_json_get(root, "mediaType");
   if (!ims_json_uint(ims_json_get(root, "size"), &target->size)) {
     target->size = UINT64_MAX;
@@ -44,8 +46,7 @@ static int32_t parse_target(const ims_alloc *alloc, const char *name, const char
   if (media_type && !ims_json_string(media_type))
     target->malformed = true;
   copy_media_type(target, ims_json_string(media_type));
-  if (!parse_digest(ims_json_get(ims_json_get(root, "annotations"), INDEX_DIGEST), &target->index))
-    memset(&target->index, 0, sizeof target->index);
+  (void)parse_digest(ims_json_get(ims_json_get(root, "annotations"), INDEX_DIGEST), &target->index);
   ims_json_free(json);
   return rc;
 }
@@ -105,7 +106,8 @@ int32_t ims_ref_remove(imgstore_store *store, const char *name, const char *expe
 
 typedef struct listing {
   imgstore_store *store;
-  ims_ref_visit visit;
+  ims_ref_visit visit;                                            /**< of those that are understood, or NULL */
+  int32_t (*unclear)(void *data, const char *name, int32_t code); /**< of the others, or NULL */
   void *data;
   int32_t rc; /**< what the visitor or the parser returned, to tell it from the storage's own */
   ims_error *err;
@@ -117,16 +119,28 @@ static int32_t list_target(void *data, const char *name, const char *descriptor,
   int32_t rc = parse_target(&list->store->core->alloc, name, descriptor, size, &target, NULL);
   if (rc == IMGSTORE_ENOMEM)
     list->rc = rc;
-  else if (!rc)
+  else if (!rc && list->visit)
     list->rc = list->visit(list->data, name, &target);
-  /* An entry without a digest that this library knows names nothing that it could show or delete. */
+  else if (rc && list->unclear)
+    list->rc = list->unclear(list->data, name, rc);
   return list->rc;
 }
 
+static int32_t list_all(listing *list) {
+  imgstore_storage *storage = &list->store->storage;
+  int32_t rc = storage->reference_list(storage->user_data, list_target, list);
+  if (list->rc)
+    return list->rc == IMGSTORE_ENOMEM ? ims_fail_nomem(list->err) : list->rc;
+  return ims_store_fail(rc, "cannot list references", "", list->err);
+}
+
 int32_t ims_ref_list(imgstore_store *store, ims_ref_visit visit, void *data, ims_error *err) {
-  listing list = {store, visit, data, IMGSTORE_OK, err};
-  int32_t rc = store->storage.reference_list(store->storage.user_data, list_target, &list);
-  if (list.rc)
-    return list.rc == IMGSTORE_ENOMEM ? ims_fail_nomem(err) : list.rc;
-  return ims_store_fail(rc, "cannot list references", "", err);
+  listing list = {store, visit, NULL, data, IMGSTORE_OK, err};
+  return list_all(&list);
+}
+
+int32_t ims_ref_list_unclear(imgstore_store *store, int32_t (*visit)(void *data, const char *name, int32_t code),
+                             void *data, ims_error *err) {
+  listing list = {store, NULL, visit, data, IMGSTORE_OK, err};
+  return list_all(&list);
 }

@@ -208,7 +208,7 @@ static int32_t by_name_and_digest(imgstore_store *store, const imgstore_referenc
 static int32_t by_exact_name(imgstore_store *store, const char *name, ims_target *target, ims_buf *ref_name,
                              ims_error *err) {
   int32_t rc = ims_ref_get(store, name, target, err);
-  if (!rc && ims_buf_puts(ref_name, name))
+  if ((!rc || rc == IMGSTORE_EFORMAT || rc == IMGSTORE_EUNSUPPORTED) && ims_buf_puts(ref_name, name))
     rc = ims_fail_nomem(err);
   return rc;
 }

@@ -44,7 +44,7 @@ static int32_t add(ims_walk *walk, const ims_digest *digest, uint64_t size, uint
   item->flags |= flags;
   if (item->size == UINT64_MAX)
     item->size = size;
-  if ((fresh & IMS_WALK_MANIFEST) && !enqueue(walk, item))
+  if ((fresh & (IMS_WALK_MANIFEST | IMS_WALK_CERTAIN)) && !enqueue(walk, item))
     return ims_fail_nomem(err);
   return IMGSTORE_OK;
 }
@@ -53,11 +53,18 @@ int32_t ims_walk_leased(ims_walk *walk, const ims_digest *digest, ims_error *err
   return add(walk, digest, UINT64_MAX, IMS_WALK_LEASED, err);
 }
 
-/** A descriptor without a media type is looked into: if it is no manifest nothing is lost. */
+/** A media type that says nothing is looked behind: the image would be found and used, so what it needs is reached. */
 static uint32_t manifest_flag(const char *media_type) {
   int kind = ims_media_kind(media_type);
-  bool manifest = !media_type || !*media_type || kind == IMS_MEDIA_MANIFEST || kind == IMS_MEDIA_INDEX;
-  return manifest ? (uint32_t)IMS_WALK_MANIFEST : 0;
+  if (!media_type || !*media_type || kind == IMS_MEDIA_MANIFEST || kind == IMS_MEDIA_INDEX)
+    return IMS_WALK_MANIFEST | IMS_WALK_CERTAIN;
+  return kind == IMS_MEDIA_OTHER ? (uint32_t)IMS_WALK_MANIFEST : 0;
+}
+
+/** What the content tells of a blob whose media type does not: it is no manifest. */
+static bool is_no_manifest(uint32_t flags, int32_t rc) {
+  return !(flags & IMS_WALK_CERTAIN) &&
+         (rc == IMGSTORE_EFORMAT || rc == IMGSTORE_EUNSUPPORTED || rc == IMGSTORE_ELIMIT);
 }
 
 static int32_t add_layers(ims_walk *walk, const imgstore_manifest *m, ims_error *err) {
@@ -89,8 +96,8 @@ static int32_t parse_blob(ims_walk *walk, const ims_digest *digest, const ims_bu
   return ims_manifest_parse(m, &core->alloc, ims_buf_text(data), data->size, NULL, digest, &limits, digest->text, err);
 }
 
-/** Walks one manifest. What it needs cannot be known when it is damaged: then *flag says so. */
-static int32_t walk_manifest(ims_walk *walk, const ims_digest *digest, uint32_t *flag, ims_error *err) {
+/** Walks one manifest. What it needs cannot be known when it is damaged: then *flag says so. flags: of its item. */
+static int32_t walk_manifest(ims_walk *walk, const ims_digest *digest, uint32_t flags, uint32_t *flag, ims_error *err) {
   imgstore_manifest *m = NULL;
   ims_buf data;
   ims_error why = IMS_ERROR_INIT;
@@ -98,7 +105,9 @@ static int32_t walk_manifest(ims_walk *walk, const ims_digest *digest, uint32_t 
   int32_t rc = ims_blob_load(walk->store, digest, walk->store->core->limits.max_manifest_bytes, &data, &why);
   if (!rc)
     rc = parse_blob(walk, digest, &data, &m, &why);
-  if (!rc)
+  if (is_no_manifest(flags, rc))
+    rc = IMGSTORE_OK;
+  else if (!rc)
     rc = add_children(walk, m, &why);
   imgstore_manifest_unref(m);
   ims_buf_free(&data);
@@ -116,7 +125,7 @@ static int32_t run(ims_walk *walk, ims_error *err) {
     ims_digest digest;
     uint32_t flag = 0;
     ims_digest_item_digest(&walk->seen.items[at], &digest);
-    rc = walk_manifest(walk, &digest, &flag, err);
+    rc = walk_manifest(walk, &digest, walk->seen.items[at].flags, &flag, err);
     walk->seen.items[at].flags |= flag;
   }
   return rc;

@@ -12,7 +12,8 @@ enum {
   IMS_WALK_MANIFEST = 1u << 1, /**< manifest or index: its children are walked */
   IMS_WALK_ABSENT = 1u << 2,   /**< a manifest that is not in the store */
   IMS_WALK_DAMAGED = 1u << 3,  /**< a manifest that is not what its digest says, or cannot be read or understood */
-  IMS_WALK_LEASED = 1u << 4    /**< a running job holds it */
+  IMS_WALK_LEASED = 1u << 4,   /**< a running job holds it */
+  IMS_WALK_CERTAIN = 1u << 5   /**< a MANIFEST by its media type; else it may turn out to be none */
 };
 
 typedef struct ims_walk {

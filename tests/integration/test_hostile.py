@@ -1,5 +1,6 @@
 """Hostile images, loaded, pulled and unpacked: one line of error or a harmless result, and nothing outside the target."""
 import gzip
+import hashlib
 import json
 import os
 import stat
@@ -263,6 +264,21 @@ class Streams(HostileCase):
                     layer = Layer([entry("x", noise(2000))], compression)
                     layer.media_type = OCI_TAR + ("+" + says if says else "")
                     self.unpack([layer], refused=True)
+
+    def test_diff_ids_of_another_algorithm(self):
+        layout = self.layout()
+        layer = Layer([entry("file", b"content")])
+        layer.diff_id = "sha512:" + hashlib.sha512(gzip.decompress(layer.blob)).hexdigest()
+        layout.image([layer])
+        server = registry.StaticRegistry()
+        self.addCleanup(server.stop)
+        server.serve_layout(layout)
+        self.ok("pull", "-q", f"{server.host}/app:latest")
+        self.ok("unpack", "-q", f"{server.host}/app:latest", self.target)
+        self.assertEqual(os.listdir(self.target), ["file"])
+        program.remove_tree(self.target)
+        layer.diff_id = layer.diff_id[:-1] + ("0" if layer.diff_id[-1] != "0" else "1")
+        self.unpack([layer], refused=True, naming="diffID sha512:")
 
     def test_wrong_diff_id(self):
         layer = Layer([entry("x", b"x")])

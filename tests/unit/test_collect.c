@@ -346,7 +346,7 @@ static void odd_entries_keep_what_they_name(void **state) {
   fixture_image a = put(s, A);
   char text[1200];
   snprintf(text, sizeof text,
-           "{\"manifests\":[{\"digest\":\"%s\"},7,{\"digest\":\"md5:1\",\"size\":-1},{\"annotations\":3},"
+           "{\"manifests\":[{\"digest\":\"%s\"},7,{\"digest\":\"md5\",\"size\":-1},{\"annotations\":3},"
            "{\"mediaType\":\"x\",\"digest\":\"../../x\",\"size\":1}]}",
            a.target.digest.text);
   fixture_write(s->path, "index.json", text, strlen(text));
@@ -362,6 +362,41 @@ static void odd_entries_keep_what_they_name(void **state) {
   assert_true(fixture_image_whole(s->store, A));
   assert_int_equal(ims_store_remove(s->store, A, 0, s->report, NULL), 0);
   assert_true(is_there(s, &a.layer));
+}
+
+/* An image whose manifest has a digest of another algorithm may need anything; its name can go all the same. */
+static void unknown_algorithms_keep_everything(void **state) {
+  scratch *s = *state;
+  fixture_image a = put(s, A);
+  char text[1200];
+  snprintf(text, sizeof text,
+           "{\"manifests\":[{\"digest\":\"sha384:00\",\"size\":3,\"annotations\":{\"io.containerd.image.name\":"
+           "\"example.org/odd:1\"}}]}");
+  fixture_write(s->path, "index.json", text, strlen(text));
+  assert_int_equal(ims_store_prune(s->store, s->report, NULL), IMGSTORE_EUNSUPPORTED);
+  assert_true(is_there(s, &a.layer));
+  assert_int_equal(ims_store_verify(s->store, IMGSTORE_VERIFY_QUICK, fresh_report(s), NULL), 0);
+  assert_true(says(s, IMGSTORE_REPORT_AFFECTED, "example.org/odd:1", ""));
+  assert_int_equal(ims_store_remove(s->store, "example.org/odd:1", 0, fresh_report(s), NULL), 0);
+  assert_int_equal(lines_of(s, IMGSTORE_REPORT_UNTAGGED), 1);
+  assert_int_equal(ims_store_prune(s->store, s->report, NULL), 0);
+  assert_false(is_there(s, &a.layer));
+}
+
+/* A media type that says nothing, or something else: what is found and used as an image is kept as one. */
+static void media_types_do_not_hide_an_image(void **state) {
+  scratch *s = *state;
+  fixture_image a = put(s, A);
+  char text[1200];
+  snprintf(text, sizeof text,
+           "{\"manifests\":[{\"mediaType\":\"text/plain\",\"digest\":\"%s\"},{\"mediaType\":\"a/b\",\"digest\":"
+           "\"%s\"}]}",
+           a.target.digest.text, a.base.text);
+  fixture_write(s->path, "index.json", text, strlen(text));
+  assert_int_equal(ims_store_prune(s->store, s->report, NULL), 0);
+  assert_int_equal(imgstore_report_count(s->report), 0);
+  assert_true(is_there(s, &a.layer));
+  assert_true(is_there(s, &a.config));
 }
 
 /** Jobs that lease, test and reference run against collectors for a while: no reference may lose its content. */
@@ -420,6 +455,8 @@ int main(void) {
       LAYOUT(damage_is_found_and_mended),
       LAYOUT(nothing_is_deleted_in_the_dark),
       LAYOUT(odd_entries_keep_what_they_name),
+      LAYOUT(unknown_algorithms_keep_everything),
+      LAYOUT(media_types_do_not_hide_an_image),
       LAYOUT(collectors_and_jobs_together),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
