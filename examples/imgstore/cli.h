@@ -43,7 +43,7 @@ extern const command command_pull, command_load, command_unpack, command_ls, com
     command_index;
 extern const command command_save, command_import;
 extern const command command_access, command_catalog;
-extern const command command_copy, command_push;
+extern const command command_copy, command_push, command_sync;
 extern const command command_attach, command_referrers;
 extern const option_group group_global, group_policy, group_registry, group_unpack;
 

@@ -23,7 +23,7 @@ static const command *const commands[] = {
     &command_pull,    &command_tags, &command_login, &command_logout, &command_ls,        &command_history,
     &command_inspect, &command_tag,  &command_rm,    &command_load,   &command_save,      &command_import,
     &command_unpack,  &command_du,   &command_prune, &command_verify, &command_index,     &command_access,
-    &command_catalog, &command_push, &command_copy,  &command_attach, &command_referrers,
+    &command_catalog, &command_push, &command_copy,  &command_attach, &command_referrers, &command_sync,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

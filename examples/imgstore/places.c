@@ -8,12 +8,22 @@ static const char *after(const char *location, const char *prefix) {
   return strncmp(location, prefix, length) == 0 ? location + length : NULL;
 }
 
-static int open_registry(place *p, cli *c, const char *name, const imgstore_registry_options *options) {
+static bool has_tag(const char *name) {
+  const char *slash = strrchr(name, '/');
+  return strpbrk(slash ? slash + 1 : name, ":@") != NULL;
+}
+
+static int open_registry(place *p, cli *c, const char *name, int role, const imgstore_registry_options *options) {
   imgstore_error *error = NULL;
   int32_t code = imgstore_reference_parse(c->context, name, &p->reference, &error);
   if (code != IMGSTORE_OK)
     return cli_failed(c, code, &error);
-  text_add(&p->name, imgstore_reference_name(p->reference));
+  if (!(role & PLACE_REPOSITORY))
+    text_add(&p->name, imgstore_reference_name(p->reference));
+  else if (has_tag(name))
+    return cli_usage(c, "%s: a repository is needed, without a tag", name);
+  else
+    text_addf(&p->name, "%s/%s", imgstore_reference_host(p->reference), imgstore_reference_repository(p->reference));
   int status = cli_open_registry(c, imgstore_reference_host(p->reference), options, &p->registry);
   p->place.registry = p->registry;
   return status;
@@ -23,7 +33,7 @@ static int open_store(place *p, cli *c, const char *name, int role) {
   int status = CLI_OK;
   text_add(&p->name, name);
   if (!c->store)
-    status = role == PLACE_DESTINATION ? cli_open_store(c, STORE_CREATE) : cli_need_store(c, STORE_LEASE);
+    status = role & PLACE_DESTINATION ? cli_open_store(c, STORE_CREATE) : cli_need_store(c, STORE_LEASE);
   p->place.store = c->store;
   return status;
 }
@@ -33,16 +43,16 @@ static int open_layout(place *p, cli *c, const char *location, int role) {
   imgstore_store_options options;
   imgstore_error *error = NULL;
   const char *slash = strrchr(location, '/'), *colon = strrchr(location, ':');
-  if (colon && slash && colon < slash)
+  if (role & PLACE_REPOSITORY || (colon && slash && colon < slash))
     colon = NULL;
   text_add_bytes(&p->dir, location, colon ? (size_t)(colon - location) : strlen(location));
   text_add(&p->name, colon ? colon + 1 : "");
   imgstore_store_options_init(&options, sizeof options);
-  if (role == PLACE_SOURCE)
+  if (!(role & PLACE_DESTINATION))
     options.flags |= IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE;
   int32_t code = imgstore_store_open(c->context, text_get(&p->dir), &options, &p->layout, &error);
   p->place.store = p->layout;
-  p->place.flags = role == PLACE_DESTINATION ? IMGSTORE_PLACE_PLAIN_NAME : 0;
+  p->place.flags = role & PLACE_DESTINATION ? IMGSTORE_PLACE_PLAIN_NAME : 0;
   return code ? cli_failed(c, code, &error) : CLI_OK;
 }
 
@@ -57,7 +67,7 @@ int place_open(place *p, cli *c, const char *location, int role, const imgstore_
   else if ((rest = after(location, "oci:")))
     status = open_layout(p, c, rest, role);
   else if ((rest = after(location, "docker://")))
-    status = open_registry(p, c, rest, options);
+    status = open_registry(p, c, rest, role, options);
   else
     status = cli_usage(c, "%s: a location is docker://NAME, store:NAME or oci:DIR[:TAG]", location);
   if (status == CLI_OK && (p->name.failed || p->dir.failed))

@@ -12,7 +12,8 @@ typedef struct place {
   imgstore_store *layout; /* of oci: */
 } place;
 
-enum { PLACE_SOURCE, PLACE_DESTINATION };
+/** With PLACE_REPOSITORY the name is that of a repository, without a tag. */
+enum { PLACE_SOURCE = 0, PLACE_DESTINATION = 1, PLACE_REPOSITORY = 2 };
 
 /** Takes a location apart and opens it; store: opens the store of the program. Returns an exit status. */
 int place_open(place *p, cli *c, const char *location, int role, const imgstore_registry_options *options);

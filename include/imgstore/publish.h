@@ -120,6 +120,36 @@ IMGSTORE_API int32_t imgstore_copy_start(const imgstore_place *source, const img
                                          const imgstore_copy_options *options, imgstore_operation **operation,
                                          imgstore_error **error);
 
+typedef struct imgstore_sync_options {
+  size_t size;
+  uint32_t flags;       /**< IMGSTORE_COPY_*, for every tag */
+  uint32_t reserved;    /**< 0 */
+  const char *tags;     /**< which tags: a pattern as in a shell (fnmatch), such as "3.*"; NULL: all */
+  const char *platform; /**< as for a copy */
+  uint64_t chunk_size;  /**< as for a push */
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_sync_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_sync_options) of the caller. */
+IMGSTORE_API int32_t imgstore_sync_options_init(imgstore_sync_options *options, size_t size);
+
+/**
+ * Copies the tags of a repository from a registry to a registry, a store or an OCI layout, one after the other. A tag
+ * that stands for the same at the destination costs two requests. Tags that only the destination has stay.
+ * The names of the places are repositories, without a tag; destination->name NULL in a store: the source's, with
+ * IMGSTORE_PLACE_PLAIN_NAME the tags alone. report: the lines of every copy; for a tag that was the same one PRESENT
+ * line with its name. Ends at the first tag that fails; those before it are there.
+ * Errors: those of imgstore_copy and of imgstore_registry_tags, IMGSTORE_EINVALID (a name with a tag).
+ */
+IMGSTORE_API int32_t imgstore_sync(const imgstore_place *source, const imgstore_place *destination,
+                                   const imgstore_sync_options *options, imgstore_report **report,
+                                   imgstore_error **error);
+/** The same as an operation. Keeps what it needs of the places. */
+IMGSTORE_API int32_t imgstore_sync_start(const imgstore_place *source, const imgstore_place *destination,
+                                         const imgstore_sync_options *options, imgstore_operation **operation,
+                                         imgstore_error **error);
+
 #ifdef __cplusplus
 }
 #endif

@@ -129,3 +129,53 @@ int32_t imgstore_copy(const imgstore_place *source, const imgstore_place *destin
   int32_t rc = imgstore_copy_start(source, destination, options, &op, error);
   return rc ? rc : finish(op, report, error);
 }
+
+/* --- sync ------------------------------------------------------------------------------------------------------------
+ */
+
+static const imgstore_sync_options sync_defaults = {.size = sizeof(imgstore_sync_options)};
+
+int32_t imgstore_sync_options_init(imgstore_sync_options *options, size_t size) {
+  return ims_options_init(options, size, &sync_defaults, sizeof sync_defaults);
+}
+
+static int32_t check_sync(const imgstore_sync_options *o, ims_error *err) {
+  if ((o->flags & ~(uint32_t)(IMGSTORE_COPY_ALL_PLATFORMS | IMGSTORE_COPY_DRY_RUN)) || o->reserved)
+    return ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_sync_options: unknown flags %#x", o->flags);
+  if (o->platform && o->flags & IMGSTORE_COPY_ALL_PLATFORMS)
+    return ims_fail(err, IMGSTORE_EINVALID, "imgstore_sync_options: a platform and all of them");
+  return IMGSTORE_OK;
+}
+
+int32_t imgstore_sync_start(const imgstore_place *source, const imgstore_place *destination,
+                            const imgstore_sync_options *options, imgstore_operation **operation,
+                            imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_sync_options own = sync_defaults;
+  imgstore_place from, to;
+  if (operation)
+    *operation = NULL;
+  if (!source || !destination || !operation)
+    return ims_api_invalid("source, destination and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_sync_options", &err);
+  if (!rc)
+    rc = check_sync(&own, &err);
+  if (!rc)
+    rc = copy_place(&from, source, "source", &err);
+  if (!rc)
+    rc = copy_place(&to, destination, "destination", &err);
+  if (!rc && !from.registry)
+    rc = ims_fail(&err, IMGSTORE_EINVALID, "source: tags are synced from a registry");
+  if (!rc)
+    rc = ims_sync_start(operation, &from, &to, &own, &err);
+  return ims_api_result(rc, &err, rc ? NULL : &(*operation)->core->alloc, error);
+}
+
+int32_t imgstore_sync(const imgstore_place *source, const imgstore_place *destination,
+                      const imgstore_sync_options *options, imgstore_report **report, imgstore_error **error) {
+  imgstore_operation *op;
+  if (report)
+    *report = NULL;
+  int32_t rc = imgstore_sync_start(source, destination, options, &op, error);
+  return rc ? rc : finish(op, report, error);
+}

@@ -250,6 +250,16 @@ MEMBER(imgstore_place, registry, 16, 8);
 MEMBER(imgstore_place, store, 24, 8);
 MEMBER(imgstore_place, name, 32, 8);
 
+STRUCT(imgstore_sync_options, 56);
+MEMBER(imgstore_sync_options, size, 0, 8);
+MEMBER(imgstore_sync_options, flags, 8, 4);
+MEMBER(imgstore_sync_options, reserved, 12, 4);
+MEMBER(imgstore_sync_options, tags, 16, 8);
+MEMBER(imgstore_sync_options, platform, 24, 8);
+MEMBER(imgstore_sync_options, chunk_size, 32, 8);
+MEMBER(imgstore_sync_options, progress, 40, 8);
+MEMBER(imgstore_sync_options, progress_data, 48, 8);
+
 STRUCT(imgstore_push_options, 72);
 MEMBER(imgstore_push_options, size, 0, 8);
 MEMBER(imgstore_push_options, flags, 8, 4);

@@ -279,5 +279,53 @@ class Copy(PushCase):
         self.assertNotIn(f"/{self.repository}/manifests/", str(self.other.requests()))
 
 
+class Sync(PushCase):
+    def seed(self, *tags):
+        for tag in tags:
+            self.site.push(SHARED["layout"].folder, "multi" if tag.startswith("m") else "one", self.repository, tag,
+                           ["--all"])
+        return f"docker://{self.site.host}/{self.repository}"
+
+    def tags(self, repository):
+        return sorted(self.ok("tags", f"{self.other.host}/{repository}").split())
+
+    def test_tags_by_pattern(self):
+        source = self.seed("3.1", "3.2", "4.0", "m1")
+        target = f"docker://{self.other.host}/{self.repository}"
+        result = self.imgstore("sync", "--tags", "3.*", source, target)
+        self.assertEqual(result.code, 0, str(result))
+        self.assertRegex(result.err, "2 tags copied, 0 were the same")
+        self.assertEqual(self.tags(self.repository), ["3.1", "3.2"])
+        before = len(self.other.requests())
+        result = self.imgstore("sync", "-a", source, target)
+        self.assertRegex(result.err, "2 tags copied, 2 were the same")
+        self.assertEqual(self.tags(self.repository), ["3.1", "3.2", "4.0", "m1"])
+        self.assertEqual(self.digest(self.other.name(self.repository, "m1")), self.index_digest())
+        same = [r for r in self.other.requests()[before:] if r[1].endswith("/manifests/3.1")]
+        self.assertEqual([m for m, _, _ in same], ["HEAD"])
+
+    def test_to_store_and_layout(self):
+        source = self.seed("1", "2")
+        self.ok("sync", "-q", source, "store:copies/app")
+        self.assertEqual(self.names(), ["copies/app:1", "copies/app:2"])
+        self.ok("sync", "-q", source, "store:")
+        self.assertIn(f"{self.site.host}/{self.repository}:1", self.names())
+        self.assert_sound()
+        self.ok("sync", "-q", source, f"oci:{self.path('backup')}")
+        for tag in ("1", "2"):
+            raw = run_tool("skopeo", "inspect", "--raw", f"oci:{self.path('backup')}:{tag}")
+            self.assertEqual(images.digest_of(raw), SHARED["here"])
+
+    def test_refusals(self):
+        source = self.seed("1")
+        self.assertEqual(self.imgstore("sync", source + ":1", "store:").code, 2)
+        self.assertEqual(self.imgstore("sync", "store:x", "store:y").code, 2)
+        self.fails("sync", f"docker://{self.site.host}/no/such", "store:", naming="no/such")
+
+    def test_plan(self):
+        out = self.ok("sync", "--dry-run", "--format", "json", self.seed("1"), f"docker://{self.other.host}/{self.repository}")
+        self.assertEqual({json.loads(line)["action"] for line in out.splitlines()}, {"to send"})
+
+
 if __name__ == "__main__":
     program.main(["docker-registry", "skopeo"])
