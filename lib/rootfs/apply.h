@@ -11,6 +11,9 @@
 #include "base/error.h"
 #include "base/report.h"
 #include "imgstore/unpack.h"
+#include "rootfs/layer_dir.h"
+#include "rootfs/lower_view.h"
+#include "rootfs/tree.h"
 
 typedef struct ims_apply ims_apply;
 
@@ -20,6 +23,26 @@ typedef struct ims_apply ims_apply;
  */
 int32_t ims_apply_new(ims_apply **apply, ims_core *core, int root_fd, const imgstore_unpack_options *options,
                       imgstore_report *report, ims_error *err);
+/** How one layer is applied to a directory of its own (overlay.h). */
+typedef struct ims_layer_setup {
+  const char *opaque_name;    /**< the attribute for opaque directories; borrowed. NULL: the first layer, plain */
+  const ims_lower_view *view; /**< the layers below, or NULL: given to ims_apply_settle; borrowed */
+  ims_quota *quota;           /**< or NULL; borrowed */
+} ims_layer_setup;
+
+/** Prepares to apply one layer, not the first of its image unless opaque_name is NULL, to an empty directory. */
+int32_t ims_apply_new_layer(ims_apply **apply, ims_core *core, int root_fd, const imgstore_unpack_options *options,
+                            imgstore_report *report, const ims_layer_setup *setup, ims_error *err);
+/**
+ * After IMGSTORE_EAGAIN, which comes without a message: what the layer means depends on the layers below. Everything
+ * made is worth nothing: the directory has to be emptied and the layer applied with them in view.
+ */
+bool ims_apply_is_unsure(const ims_apply *apply);
+/** After end_layer of a layer that was applied without the layers below: they are complete now. IMGSTORE_EAGAIN: as
+ * above. */
+int32_t ims_apply_settle(ims_apply *apply, const ims_lower_view *view, ims_error *err);
+/** What the layer is, for its record: bytes, inodes, opaque, default_acls, any_attributes, attributes. */
+int32_t ims_apply_describe(const ims_apply *apply, ims_layer_record *record, ims_error *err);
 void ims_apply_free(ims_apply *apply);
 /** Begins a layer, base first. */
 int32_t ims_apply_begin_layer(ims_apply *apply, ims_error *err);

@@ -10,10 +10,15 @@
 #include <sys/sysmacros.h>
 
 #include "rootfs/entry_error.h"
+#include "rootfs/overlay.h"
 #include "rootfs/remove.h"
 #include "rootfs/resolve.h"
 
 static int32_t make_room(ims_metadata *m, const ims_place *place, ims_error *err) {
+  int32_t rc =
+      m->tree->overlay ? ims_overlay_replaces(m->tree, place->dir, place->name, place->path, err) : IMGSTORE_OK;
+  if (rc)
+    return rc;
   return ims_remove_entry(m->tree, place->dir, place->name, place->path, err);
 }
 
@@ -44,13 +49,16 @@ int32_t ims_create_file(ims_metadata *m, const ims_place *place, const ims_tar_e
   file->uid = m->tree->uid;
   file->gid = ims_tree_fresh_gid(m->tree, place->dir);
   file->mode = mode & ~m->tree->umask;
-  return IMGSTORE_OK;
+  return ims_tree_count(m->tree, place->path, err);
 }
 
-int32_t ims_write_file(const ims_tree *tree, ims_file *file, const char *path, const uint8_t *data, size_t size,
+int32_t ims_write_file(ims_tree *tree, ims_file *file, const char *path, const uint8_t *data, size_t size,
                        uint64_t offset, ims_error *err) {
   if (offset > INT64_MAX - size)
     return ims_entry_fail(err, IMGSTORE_EFORMAT, path, "file too large");
+  int32_t rc = ims_tree_count_bytes(tree, size, path, err);
+  if (rc)
+    return rc;
   for (size_t done = 0; done < size;) {
     ssize_t wrote = tree->sys->pwrite(file->fd, data + done, size - done, (off_t)(offset + done));
     if (wrote < 0 && errno == EINTR)
@@ -70,6 +78,7 @@ static int32_t complete_file(ims_metadata *m, const ims_file *file, const ims_ta
     return ims_entry_fail(err, IMGSTORE_EFORMAT, entry->path, "file too large");
   if (entry->size > file->end && sys->ftruncate(file->fd, (off_t)entry->size) != 0)
     return ims_entry_fail_os(err, errno, entry->path, "set the size");
+  m->tree->bytes += entry->size > file->end ? entry->size : file->end;
   ims_object object = {.path = entry->path, .fd = file->fd, .uid = file->uid, .gid = file->gid, .mode = file->mode};
   int32_t rc = ims_metadata_set(m, &object, entry, err);
   if (rc)
@@ -107,37 +116,56 @@ static int32_t describe_directory(ims_metadata *m, ims_dir *dir, const char *pat
   ims_metadata_times(entry, times);
   dir->mtime = times[1];
   dir->touched = dir->timed = true;
+  if (!rc && (entry->xattr_count || m->owners == IMGSTORE_POLICY_RECORD))
+    rc = ims_overlay_note_attributes(m->tree, dir == ims_tree_root(m->tree) ? "" : path, err);
   return rc;
 }
 
-/* Makes the directory unless there is one. */
-static int32_t ensure_directory(ims_metadata *m, const ims_place *place, mode_t mode, ims_error *err) {
+/* Makes the directory unless there is one. *made: it is new; *replaced: something else stood there before. */
+static int32_t ensure_directory(ims_metadata *m, const ims_place *place, mode_t mode, bool *made, bool *replaced,
+                                ims_error *err) {
   const ims_sys *sys = m->tree->sys;
   struct stat st;
   place->dir->touched = true;
-  if (sys->mkdirat(place->dir->fd, place->name, mode) == 0)
-    return IMGSTORE_OK;
+  *replaced = false;
+  *made = sys->mkdirat(place->dir->fd, place->name, mode) == 0;
+  if (*made)
+    return ims_tree_count(m->tree, place->path, err);
   if (errno != EEXIST)
     return ims_entry_fail_os(err, errno, place->path, "create the directory");
   if (sys->fstatat(place->dir->fd, place->name, &st, AT_SYMLINK_NOFOLLOW) != 0)
     return ims_entry_fail_os(err, errno, place->path, "look at what is there");
   if (S_ISDIR(st.st_mode))
     return IMGSTORE_OK;
+  *replaced = true;
   int32_t rc = make_room(m, place, err);
   if (!rc && sys->mkdirat(place->dir->fd, place->name, mode) != 0)
     rc = ims_entry_fail_os(err, errno, place->path, "create the directory");
-  return rc;
+  *made = !rc;
+  return rc ? rc : ims_tree_count(m->tree, place->path, err);
+}
+
+/* In an overlay, what a new directory is to those below: it is merged with them, unless it took the place of something
+   that hid them. */
+static int32_t place_in_overlay(ims_tree *tree, ims_dir *dir, bool replaced, const char *path, ims_error *err) {
+  if (dir->pure)
+    return IMGSTORE_OK;
+  return replaced ? ims_overlay_set_opaque(tree, dir, path, err) : ims_overlay_made_directory(tree, dir, path, err);
 }
 
 int32_t ims_create_directory(ims_metadata *m, const ims_place *place, const ims_tar_entry *entry, ims_error *err) {
   mode_t mode = (entry->mode & 01777) | (m->tree->may.overrides ? 0 : 0700);
-  int32_t rc = ensure_directory(m, place, mode, err);
+  bool made, replaced;
+  int32_t rc = ensure_directory(m, place, mode, &made, &replaced, err);
   ims_dir *dir = NULL;
   if (!rc)
     rc = ims_resolve_child(m->tree, place->dir, place->name, place->path, &dir, err);
   if (rc)
     return rc;
-  rc = describe_directory(m, dir, place->path, entry, err);
+  if (made && m->tree->overlay)
+    rc = place_in_overlay(m->tree, dir, replaced, place->path, err);
+  if (!rc)
+    rc = describe_directory(m, dir, place->path, entry, err);
   int32_t failed = ims_dirs_unpin(&m->tree->dirs, dir, err);
   return rc ? rc : failed;
 }
@@ -170,9 +198,13 @@ int32_t ims_create_symlink(ims_metadata *m, const ims_place *place, const ims_ta
     return ims_entry_fail(err, IMGSTORE_EFORMAT, place->path, "target of the symbolic link is too long");
   if (made != 0)
     return ims_entry_fail_os(err, errno, place->path, "create the symbolic link");
+  m->tree->bytes += strlen(entry->linkpath);
+  int32_t rc = ims_tree_count(m->tree, place->path, err);
+  if (rc)
+    return rc;
   ims_object object = fresh_object(m, place, -1);
   object.is_link = true;
-  int32_t rc = ims_metadata_set(m, &object, entry, err);
+  rc = ims_metadata_set(m, &object, entry, err);
   return rc ? rc : set_times(m, place, entry, err);
 }
 
@@ -204,9 +236,12 @@ int32_t ims_create_special(ims_metadata *m, const ims_place *place, const ims_ta
   if (done != 0)
     return device_refused(m, place, errno, err);
   *made = true;
+  int32_t rc = ims_tree_count(m->tree, place->path, err);
+  if (rc)
+    return rc;
   ims_object object = fresh_object(m, place, -1);
   object.mode = mode & ~m->tree->umask;
-  int32_t rc = ims_metadata_set(m, &object, entry, err);
+  rc = ims_metadata_set(m, &object, entry, err);
   if (rc)
     return rc;
   int failed = object.mode == entry->mode ? 0 : ims_chmod_special(sys, place->dir->fd, place->name, entry->mode);
@@ -259,6 +294,17 @@ static int32_t link_to(ims_metadata *m, const ims_place *place, const char *targ
   return failed ? ims_entry_fail_os(err, failed, place->path, "create the hard link") : IMGSTORE_OK;
 }
 
+/* Opens the directory that the target lies in; *dir NULL: there is none. In an overlay the target may be of a layer
+   below: then it is copied up first. */
+static int32_t open_target(ims_metadata *m, const char *target, const char *parent, ims_dir **dir, ims_error *err) {
+  *dir = NULL;
+  if (!m->tree->overlay)
+    return ims_resolve_dir(m->tree, parent, false, dir, err);
+  bool exists;
+  int32_t rc = ims_overlay_copy_up(m, target, &exists, err);
+  return rc || !exists ? rc : ims_overlay_dir(m->tree, parent, IMS_OVERLAY_FIND, dir, err);
+}
+
 int32_t ims_create_hardlink(ims_metadata *m, const ims_place *place, const char *target, ims_error *err) {
   const char *slash = strrchr(target, '/');
   ims_place from = {.name = slash ? slash + 1 : target, .path = target};
@@ -267,7 +313,7 @@ int32_t ims_create_hardlink(ims_metadata *m, const ims_place *place, const char 
   char *parent = ims_strndup(m->tree->alloc, target, slash ? (size_t)(slash - target) : 0);
   if (!parent)
     return ims_fail_nomem(err);
-  int32_t rc = ims_resolve_dir(m->tree, parent, false, &from.dir, err);
+  int32_t rc = open_target(m, target, parent, &from.dir, err);
   ims_free(m->tree->alloc, parent);
   if (rc)
     return rc;

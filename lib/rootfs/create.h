@@ -25,7 +25,7 @@ typedef struct ims_file {
 
 int32_t ims_create_file(ims_metadata *metadata, const ims_place *place, const ims_tar_entry *entry, ims_file *file,
                         ims_error *err);
-int32_t ims_write_file(const ims_tree *tree, ims_file *file, const char *path, const uint8_t *data, size_t size,
+int32_t ims_write_file(ims_tree *tree, ims_file *file, const char *path, const uint8_t *data, size_t size,
                        uint64_t offset, ims_error *err);
 /** Size, metadata, close. The file is closed also when this fails. */
 int32_t ims_finish_file(ims_metadata *metadata, ims_file *file, const ims_tar_entry *entry, ims_error *err);

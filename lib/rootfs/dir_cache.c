@@ -63,7 +63,7 @@ static int32_t fill(ims_dirs *dirs, ims_dir *dir, int fd, const struct stat *st,
   dir->mode = st->st_mode & 07777;
   dir->final_mode = opened->unlocked ? opened->mode : dir->mode;
   dir->mtime = st->st_mtim;
-  dir->touched = dir->timed = dir->stale = false;
+  dir->touched = dir->timed = dir->stale = dir->pure = false;
   dir->pins = 1;
   dir->used = ++dirs->clock;
   if (!dirs->overrides && (dir->mode & 0700) != 0700 && st->st_uid == geteuid()) {

@@ -22,6 +22,7 @@ typedef struct ims_dir {
   unsigned pins;
   bool stale; /**< its path may lead elsewhere by now: closed when no longer pinned */
   bool real;  /**< no component of path is a link */
+  bool pure;  /**< of an overlay: nothing of lower layers is seen in it */
   uint64_t used;
   char *path; /**< relative to the root, "" is the root */
   size_t path_size, path_capacity;

@@ -147,7 +147,8 @@ static int32_t visit_entries(const ims_core *core, int dir, const char *buffer, 
     if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
       continue;
     if (type == DT_UNKNOWN)
-      type = core->sys->fstatat(dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) ? DT_WHT : (unsigned char)IFTODT(st.st_mode);
+      type =
+          core->sys->fstatat(dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) ? DT_WHT : (unsigned char)IFTODT(st.st_mode);
     int32_t rc = visit(data, entry->name, type);
     if (rc)
       return rc;

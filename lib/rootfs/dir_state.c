@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "json/json.h"
 #include "rootfs/apply.h"
+#include "json/json.h"
 
 #define STATE_FILE "imgstore-rootfs"
 #define STATE_TEMPORARY "imgstore-rootfs.new"

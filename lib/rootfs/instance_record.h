@@ -12,7 +12,6 @@
 
 enum { IMS_INSTANCE_NAME_MAX = 128, IMS_INSTANCE_RECORD_MAX = 4 << 20, IMS_INSTANCE_CREATED = 32 };
 
-
 typedef struct ims_instance_record {
   const ims_alloc *alloc;
   char created[IMS_INSTANCE_CREATED]; /**< RFC 3339, UTC */

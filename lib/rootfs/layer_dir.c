@@ -173,7 +173,8 @@ static int32_t put_record(ims_buf *out, const ims_layer_record *r, const char *f
   return ims_buf_puts(out, "}\n");
 }
 
-/* --- changes: a JSON array [path, detail] on each line ------------------------------------------------------------- */
+/* --- changes: a JSON array [path, detail] on each line -------------------------------------------------------------
+ */
 
 static int32_t put_changes(ims_buf *out, const imgstore_report *report) {
   size_t count = imgstore_report_count(report);
@@ -242,7 +243,8 @@ int32_t ims_layer_changes_read(ims_rootfs_dir *dir, const char *name, imgstore_r
                                : IMGSTORE_OK;
 }
 
-/* --- the list ------------------------------------------------------------------------------------------------------ */
+/* --- the list ------------------------------------------------------------------------------------------------------
+ */
 
 typedef struct listing {
   ims_layer_dir_visit visit;

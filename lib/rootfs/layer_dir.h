@@ -1,10 +1,9 @@
 /*
  * rootfs/layer_dir.h (L3) - one applied layer: a directory layers/NAME that is there only when it is complete.
  *
- *   NAME          hex digits of the chainID, then the form: "-t" or "-u" (trusted.* or user.* attributes), and for other
- *                 than the default options "-" and a hash of them
- *   NAME/root/    the layer's own files in overlay form: a lower directory for overlayfs
- *   NAME/record.json, NAME/changes
+ *   NAME          hex digits of the chainID, then the form: "-t" or "-u" (trusted.* or user.* attributes), and for
+ * other than the default options "-" and a hash of them NAME/root/    the layer's own files in overlay form: a lower
+ * directory for overlayfs NAME/record.json, NAME/changes
  *
  * A layer directory never changes once it has its name.
  */
@@ -22,13 +21,13 @@ enum { IMS_LAYER_NAME = 128 + IMS_LAYER_SUFFIX };
 /** What record.json says. */
 typedef struct ims_layer_record {
   ims_digest diff_id, chain_id;
-  ims_digest parent;  /**< chainID of the layers below; algorithm 0: none */
-  uint64_t bytes;     /**< content of files and targets of links, each inode once */
-  uint64_t inodes;    /**< without the directory root/ itself */
-  bool opaque;        /**< it has opaque directories or whiteouts */
-  bool default_acls;  /**< it has default ACLs */
+  ims_digest parent;   /**< chainID of the layers below; algorithm 0: none */
+  uint64_t bytes;      /**< content of files and targets of links, each inode once */
+  uint64_t inodes;     /**< without the directory root/ itself */
+  bool opaque;         /**< it has opaque directories or whiteouts */
+  bool default_acls;   /**< it has default ACLs */
   bool any_attributes; /**< more directories have extended attributes than are listed */
-  ims_buf attributes; /**< paths of directories with extended attributes, each with its NUL */
+  ims_buf attributes;  /**< paths of directories with extended attributes, each with its NUL */
 } ims_layer_record;
 
 /** chain_id: of the layer. */

@@ -83,8 +83,8 @@ int32_t ims_layer_form_init(ims_layer_form *f, const ims_rootfs_dir *dir, const 
     f->unpack = *options->unpack;
   f->unpack.progress = NULL;
   f->unpack.flags &= IMGSTORE_UNPACK_STRICT_XATTRS;
-  f->trusted =
-      options->overlay_form == IMGSTORE_OVERLAY_DEFAULT ? dir->trusted : options->overlay_form == IMGSTORE_OVERLAY_TRUSTED;
+  f->trusted = options->overlay_form == IMGSTORE_OVERLAY_DEFAULT ? dir->trusted
+                                                                 : options->overlay_form == IMGSTORE_OVERLAY_TRUSTED;
   ims_privileges_get(dir->core->sys, &may);
   f->unpack.owner_policy = ims_policy_effective(f->unpack.owner_policy, may.owners);
   f->unpack.device_policy = ims_policy_effective(f->unpack.device_policy, may.devices);

@@ -36,6 +36,7 @@ typedef struct removal {
   bool overrides;
   ims_hash_key key;
   ims_created_set *keep; /* names to leave, or NULL: none */
+  ims_tree *counts;      /* what goes is taken off its numbers; NULL: nobody asks */
   const char *path;      /* for messages */
   int fd;                /* the directory of the deepest level */
   level *levels;
@@ -167,7 +168,14 @@ static int32_t visit(removal *r, level *l, const char *name, unsigned type, uint
       return fail(r, errno, "look at a file", err);
     return S_ISDIR(st.st_mode) ? collect(r, l, name, end, err) : IMGSTORE_OK;
   }
-  if (r->sys->unlinkat(r->fd, name, 0) == 0 || errno == ENOENT)
+  struct stat st;
+  bool counts = r->counts && r->sys->fstatat(r->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+  if (r->sys->unlinkat(r->fd, name, 0) == 0) {
+    if (counts)
+      ims_tree_uncount(r->counts, &st);
+    return IMGSTORE_OK;
+  }
+  if (errno == ENOENT)
     return IMGSTORE_OK;
   if (errno == EISDIR)
     return collect(r, l, name, end, err);
@@ -261,13 +269,16 @@ static int32_t remove_empty(removal *r, level *parent, ims_error *err) {
   int32_t rc = keeps(r, parent, name, &kept, err);
   if (rc)
     return rc;
-  if (!kept && r->sys->unlinkat(r->fd, name, AT_REMOVEDIR) != 0 && errno != ENOENT) {
-    bool filled = errno == ENOTEMPTY || errno == EEXIST;
+  int failed = kept || r->sys->unlinkat(r->fd, name, AT_REMOVEDIR) == 0 ? 0 : errno;
+  if (failed && failed != ENOENT) {
+    bool filled = failed == ENOTEMPTY || failed == EEXIST;
     if (filled && !r->keep && r->tries++ < RMDIR_TRIES)
       return IMGSTORE_OK; /* a name was missed while names went away: once more */
     if (!filled || !r->keep)
-      return fail(r, errno, "remove a directory", err);
+      return fail(r, failed, "remove a directory", err);
   }
+  if (!kept && !failed && r->counts)
+    r->counts->inodes--;
   r->tries = 0;
   parent->at += strlen(name) + 1;
   return IMGSTORE_OK;
@@ -348,11 +359,13 @@ static int32_t remove_named(ims_tree *tree, ims_dir *dir, const char *name, bool
   if (!S_ISDIR(st.st_mode)) {
     if (tree->sys->unlinkat(dir->fd, name, 0) != 0 && errno != ENOENT)
       return ims_entry_fail_os(err, errno, path, "remove what is there");
+    ims_tree_uncount(tree, &st);
     return IMGSTORE_OK;
   }
   removal r = {
       .alloc = tree->alloc, .sys = tree->sys, .overrides = tree->may.overrides, .key = tree->key, .path = path};
   r.keep = keep ? &tree->created : NULL;
+  r.counts = tree->counts ? tree : NULL;
   return remove_tree(&r, dir->fd, name, err);
 }
 
@@ -379,6 +392,7 @@ int32_t ims_hide_content(ims_tree *tree, ims_dir *dir, const char *path, ims_err
   removal r = {
       .alloc = tree->alloc, .sys = tree->sys, .overrides = tree->may.overrides, .key = tree->key, .path = path};
   r.keep = &tree->created;
+  r.counts = tree->counts ? tree : NULL;
   return remove_tree(&r, dir->fd, NULL, err);
 }
 

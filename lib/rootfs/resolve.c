@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "rootfs/entry_error.h"
+#include "rootfs/overlay.h"
 
 enum { MAX_LINKS = 40, OPENAT2_RETRIES = 8 };
 
@@ -108,39 +109,31 @@ static int32_t go_up(walk *w, ims_error *err) {
 }
 
 static int32_t make_dir(walk *w, const char *name, ims_error *err) {
-  enum { PARENT_MODE = 0755 };
   ims_tree *t = w->tree;
   w->at->touched = true;
-  if (t->sys->mkdirat(w->at->fd, name, PARENT_MODE) != 0)
+  if (t->sys->mkdirat(w->at->fd, name, IMS_PARENT_MODE) != 0)
     return ims_entry_fail_os(err, errno, w->path, "make a directory of its path");
-  int32_t rc = push_name(&t->canon, name, err);
+  int32_t rc = ims_tree_count(t, w->path, err);
+  if (!rc)
+    rc = push_name(&t->canon, name, err);
   int failed = 0;
   if (!rc)
     rc = enter_real(w, name, &failed, err);
   if (!rc && failed)
     rc = ims_entry_fail_os(err, failed, w->path, "open a directory of its path");
-  if (rc)
-    return rc;
-  ims_dir *dir = w->at;
-  if ((t->parent_uid != (uid_t)-1 && dir->uid != t->parent_uid) ||
-      (t->parent_gid != (gid_t)-1 && dir->gid != t->parent_gid)) {
-    if (t->sys->fchown(dir->fd, t->parent_uid, t->parent_gid) != 0)
-      return ims_entry_fail_os(err, errno, w->path, "set the owner of a directory of its path");
-    dir->uid = t->parent_uid != (uid_t)-1 ? t->parent_uid : dir->uid;
-    dir->gid = t->parent_gid != (gid_t)-1 ? t->parent_gid : dir->gid;
-  }
-  if (t->inherits_acl)
-    rc = ims_tree_drop_acl(t, dir->fd, PARENT_MODE, true, true, w->path, err);
-  return rc ? rc : ims_tree_set_dir_mode(t, dir, PARENT_MODE, t->inherits_acl, w->path, err);
+  return rc ? rc : ims_tree_describe_parent(t, w->at, w->path, err);
 }
 
 static int32_t remove_obstacle(walk *w, const char *name, bool is_link, ims_error *err) {
   int32_t rc = is_link ? ims_dirs_clear(&w->tree->dirs, err) : IMGSTORE_OK;
   if (rc)
     return rc;
+  struct stat st;
   w->at->touched = true;
-  if (w->tree->sys->unlinkat(w->at->fd, name, 0) != 0)
+  if (w->tree->sys->fstatat(w->at->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+      w->tree->sys->unlinkat(w->at->fd, name, 0) != 0)
     return ims_entry_fail_os(err, errno, w->path, "replace a file in its path");
+  ims_tree_uncount(w->tree, &st);
   return IMGSTORE_OK;
 }
 
@@ -305,5 +298,6 @@ int32_t ims_resolve_child(ims_tree *tree, ims_dir *dir, const char *name, const 
   if (failed)
     return ims_entry_fail_os(err, failed, path, "open the directory");
   bool real = dir->real && !dir->stale;
-  return ims_dirs_insert(&tree->dirs, path, strlen(path), real, &opened, child, err);
+  int32_t rc = ims_dirs_insert(&tree->dirs, path, strlen(path), real, &opened, child, err);
+  return rc || !tree->overlay ? rc : ims_overlay_opened(tree, dir, *child, path, err);
 }

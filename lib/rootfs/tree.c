@@ -12,7 +12,14 @@
 #include "rootfs/entry_error.h"
 #include "rootfs/unnamed_file.h"
 
-enum { ACL_VERSION = 2, ACL_USER_OBJ = 1, ACL_GROUP_OBJ = 4, ACL_OTHER = 0x20, PATH_CEILING = 1 << 24 };
+enum {
+  ACL_VERSION = 2,
+  ACL_USER_OBJ = 1,
+  ACL_GROUP_OBJ = 4,
+  ACL_OTHER = 0x20,
+  PATH_CEILING = 1 << 24,
+  ATTRIBUTES_CEILING = 16 << 10
+};
 
 static int open_root(ims_tree *tree, int root_fd) {
   const ims_open_how how = {.flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC,
@@ -55,6 +62,7 @@ int32_t ims_tree_init(ims_tree *tree, const ims_alloc *alloc, const ims_sys *sys
   ims_buf_init(&tree->canon, alloc, PATH_CEILING);
   ims_buf_init(&tree->link, alloc, PATH_CEILING);
   ims_buf_init(&tree->home, alloc, PATH_CEILING);
+  ims_buf_init(&tree->attributes, alloc, ATTRIBUTES_CEILING);
   ims_privileges_get(sys, &tree->may);
   int fd = open_root(tree, root_fd);
   if (fd < 0)
@@ -77,6 +85,7 @@ void ims_tree_free(ims_tree *tree) {
   ims_buf_free(&tree->canon);
   ims_buf_free(&tree->link);
   ims_buf_free(&tree->home);
+  ims_buf_free(&tree->attributes);
 }
 
 ims_dir *ims_tree_root(ims_tree *tree) {
@@ -91,6 +100,36 @@ int32_t ims_tree_note(ims_tree *tree, const ims_dir *dir, const char *name, ims_
   if (!tree->tracks)
     return IMGSTORE_OK;
   return ims_created_add(&tree->created, ims_name_hash(&tree->key, dir->dev, dir->ino, name), err);
+}
+
+static int32_t over_limit(const char *path, const char *what, uint64_t limit, ims_error *err) {
+  return ims_entry_fail(err, IMGSTORE_ELIMIT, path, "more than %llu %s: the limit of this job",
+                        (unsigned long long)limit, what);
+}
+
+int32_t ims_tree_count(ims_tree *tree, const char *path, ims_error *err) {
+  ims_quota *q = tree->quota;
+  tree->inodes++;
+  if (q && q->max_inodes && atomic_fetch_add(&q->inodes, 1) >= q->max_inodes)
+    return over_limit(path, "files", q->max_inodes, err);
+  return IMGSTORE_OK;
+}
+
+int32_t ims_tree_count_bytes(ims_tree *tree, uint64_t bytes, const char *path, ims_error *err) {
+  ims_quota *q = tree->quota;
+  if (!q || !q->max_bytes)
+    return IMGSTORE_OK;
+  uint64_t before = atomic_fetch_add(&q->bytes, bytes);
+  return before > q->max_bytes || bytes > q->max_bytes - before ? over_limit(path, "bytes", q->max_bytes, err)
+                                                                : IMGSTORE_OK;
+}
+
+void ims_tree_uncount(ims_tree *tree, const struct stat *st) {
+  if (!S_ISDIR(st->st_mode) && st->st_nlink > 1)
+    return; /* it has other names */
+  tree->inodes--;
+  if (S_ISREG(st->st_mode) || S_ISLNK(st->st_mode))
+    tree->bytes -= (uint64_t)st->st_size;
 }
 
 static void put_acl_entry(uint8_t *out, unsigned tag, unsigned rights) {
@@ -120,6 +159,18 @@ int32_t ims_tree_drop_acl(ims_tree *tree, int fd, mode_t mode, bool access, bool
       errno != EOPNOTSUPP)
     return ims_entry_fail_os(err, errno, path, "remove an inherited default ACL");
   return IMGSTORE_OK;
+}
+
+int32_t ims_tree_describe_parent(ims_tree *t, ims_dir *dir, const char *path, ims_error *err) {
+  if ((t->parent_uid != (uid_t)-1 && dir->uid != t->parent_uid) ||
+      (t->parent_gid != (gid_t)-1 && dir->gid != t->parent_gid)) {
+    if (t->sys->fchown(dir->fd, t->parent_uid, t->parent_gid) != 0)
+      return ims_entry_fail_os(err, errno, path, "set the owner of a directory of its path");
+    dir->uid = t->parent_uid != (uid_t)-1 ? t->parent_uid : dir->uid;
+    dir->gid = t->parent_gid != (gid_t)-1 ? t->parent_gid : dir->gid;
+  }
+  int32_t rc = t->inherits_acl ? ims_tree_drop_acl(t, dir->fd, IMS_PARENT_MODE, true, true, path, err) : IMGSTORE_OK;
+  return rc ? rc : ims_tree_set_dir_mode(t, dir, IMS_PARENT_MODE, t->inherits_acl, path, err);
 }
 
 int32_t ims_tree_set_dir_mode(ims_tree *tree, ims_dir *dir, mode_t mode, bool force, const char *path, ims_error *err) {
