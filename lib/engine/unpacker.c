@@ -1,264 +1,36 @@
 /*
- * engine/unpacker.c (L4) - layers into a directory. Knows nothing of registries or manifests.
- *
- *   transfer's ring or blob -> [inflate task] -> ring -> [apply task]
- *                                                     -> [hash task] -> diffID
+ * engine/unpacker.c (L4) - layers into one directory. Knows nothing of registries or manifests.
  */
 #include "engine/unpacker.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <unistd.h>
 
-#include "compress/decoder.h"
-#include "oci/mediatype.h"
+#include "engine/layer_pipe.h"
 #include "rootfs/apply.h"
-
-enum {
-  OUT_CAPACITY = 2 << 20,
-  READ_PIECE = 256 << 10,     /* of a blob in the store */
-  INFLATE_BUDGET = 512 << 10, /* output bytes of one run */
-  CONSUME_BUDGET = 1 << 20,
-  CONSUME_PIECE = 512 << 10
-};
-
-enum { READER_APPLY = 0, READER_HASH = 1 };
-
-enum { FINISH_IDLE, FINISH_RUNNING, FINISH_DONE };
-
-/* A task that knows its unpacker and keeps its own failure. */
-typedef struct stage {
-  ims_task task;
-  ims_unpacker *unpacker;
-  atomic_bool done;
-  atomic_bool failed;
-  ims_error err;
-} stage;
 
 struct ims_unpacker {
   imgstore_operation *op;
-  imgstore_store *store;
   char *directory;
   int root_fd;
   bool made_directory;
   ims_apply *apply;
-  ims_decoder *decoder[3]; /* by format, kept from layer to layer */
-  ims_ring out;
-  stage inflate, applier, hasher;
-  atomic_bool stalled; /* inflate waits for room in the ring */
-  atomic_bool ending;  /* stages do nothing any more */
-
-  bool busy;
+  ims_layer_pipe *pipe;
   size_t done;
-  const imgstore_descriptor *layer;
-  int32_t format;
-  ims_transfer *stream; /* source: a transfer */
-  ims_transfer *judge;  /* after a failure: the transfer whose digest decides what is to blame */
-  ims_blob blob;        /* or a blob */
-  bool has_blob;
-  uint8_t *input; /* READ_PIECE bytes for the blob */
-  size_t input_at, input_size;
-  _Atomic uint64_t input_offset; /* bytes of the blob that were inflated */
-  ims_hash hash;
-  int64_t reported_at;
-  uint64_t reported;
-  atomic_int finishing;
 };
 
-static void stage_failed(stage *s) {
-  atomic_store(&s->failed, true);
-  ims_lane_signal(&s->unpacker->op->lane);
+static int32_t feed(void *data, const uint8_t *bytes, size_t size, ims_error *err) {
+  return ims_apply_feed(((ims_unpacker *)data)->apply, bytes, size, err);
 }
 
-static void stage_done(stage *s) {
-  atomic_store(&s->done, true);
-  ims_lane_signal(&s->unpacker->op->lane);
+static int32_t end(void *data, ims_error *err) {
+  return ims_apply_end_layer(((ims_unpacker *)data)->apply, err);
 }
 
-/* --- inflate --------------------------------------------------------------------------------------------------------
- */
-
-/* The next compressed bytes; size 0 and *end false: none now. */
-static int32_t input_peek(ims_unpacker *u, const uint8_t **data, size_t *size, bool *end) {
-  *end = false;
-  if (u->stream) {
-    *end = ims_ring_at_end(&u->stream->ring, IMS_TRANSFER_FOLLOW); /* before data: see ims_ring_at_end */
-    *size = ims_ring_data(&u->stream->ring, IMS_TRANSFER_FOLLOW, data);
-    return IMGSTORE_OK;
-  }
-  if (u->input_at == u->input_size) {
-    u->input_at = u->input_size = 0;
-    int32_t rc =
-        ims_blob_read(&u->blob, atomic_load(&u->input_offset), u->input, READ_PIECE, &u->input_size, &u->inflate.err);
-    if (rc)
-      return rc;
-    *end = u->input_size == 0;
-  }
-  *data = u->input + u->input_at;
-  *size = u->input_size - u->input_at;
-  return IMGSTORE_OK;
+static int32_t finish(void *data, ims_error *err) {
+  return ims_apply_finish(((ims_unpacker *)data)->apply, err);
 }
-
-static void input_consume(ims_unpacker *u, size_t size) {
-  atomic_store(&u->input_offset, atomic_load(&u->input_offset) + size);
-  if (!u->stream) {
-    u->input_at += size;
-    return;
-  }
-  ims_ring_consume(&u->stream->ring, IMS_TRANSFER_FOLLOW, size);
-  ims_transfer_followed(u->stream);
-}
-
-static void wake_consumers(ims_unpacker *u) {
-  ims_task_wake(&u->applier.task);
-  ims_task_wake(&u->hasher.task);
-}
-
-/* Contiguous room in the ring; 0 when inflate has to wait: whoever makes room wakes it. */
-static size_t out_room(ims_unpacker *u, uint8_t **space) {
-  size_t room = ims_ring_space(&u->out, space);
-  if (room)
-    return room;
-  atomic_store(&u->stalled, true);
-  room = ims_ring_space(&u->out, space);
-  if (room)
-    atomic_store(&u->stalled, false);
-  return room;
-}
-
-/* Inflates one piece. *moved: whether anything happened. */
-static int32_t inflate_piece(ims_unpacker *u, uint8_t *space, size_t room, size_t *made, bool *moved, bool *end) {
-  const uint8_t *data;
-  size_t size, used;
-  ims_error *err = &u->inflate.err;
-  int32_t rc = input_peek(u, &data, &size, end);
-  if (rc)
-    return rc;
-  rc = ims_decoder_run(u->decoder[u->format], data, size, &used, space, room, made, err);
-  if (rc)
-    return rc;
-  if (used)
-    input_consume(u, used);
-  if (*made)
-    ims_ring_commit(&u->out, *made);
-  *moved = used || *made;
-  if (*end && !*moved)
-    return ims_decoder_finish(u->decoder[u->format], err);
-  return IMGSTORE_OK;
-}
-
-static void run_inflate(ims_task *task) {
-  stage *s = (stage *)task;
-  ims_unpacker *u = s->unpacker;
-  size_t total = 0;
-  if (atomic_load(&u->ending))
-    return;
-  while (total < INFLATE_BUDGET) {
-    uint8_t *space;
-    size_t made = 0, room = out_room(u, &space);
-    bool moved = false, end = false;
-    if (!room)
-      return;
-    if (room > INFLATE_BUDGET)
-      room = INFLATE_BUDGET;
-    if (inflate_piece(u, space, room, &made, &moved, &end)) {
-      stage_failed(s);
-      return;
-    }
-    total += made;
-    if (made)
-      wake_consumers(u);
-    if (moved)
-      continue;
-    if (end) {
-      ims_ring_close(&u->out);
-      stage_done(s);
-      wake_consumers(u);
-    }
-    return; /* the end, or no input now: the transfer wakes us */
-  }
-  ims_task_wake(task);
-}
-
-/* --- apply and hash
- * ---------------------------------------------------------------------------------------------------- */
-
-static void made_room(ims_unpacker *u) {
-  if (atomic_load(&u->stalled) && ims_ring_free_bytes(&u->out) >= OUT_CAPACITY / 4 &&
-      atomic_exchange(&u->stalled, false))
-    ims_task_wake(&u->inflate.task);
-}
-
-static int32_t feed_apply(ims_unpacker *u, const uint8_t *data, size_t size) {
-  return ims_apply_feed(u->apply, data, size, &u->applier.err);
-}
-
-static int32_t end_apply(ims_unpacker *u) {
-  return ims_apply_end_layer(u->apply, &u->applier.err);
-}
-
-static int32_t feed_hash(ims_unpacker *u, const uint8_t *data, size_t size) {
-  ims_hash_update(&u->hash, data, size);
-  return IMGSTORE_OK;
-}
-
-static int32_t end_hash(ims_unpacker *u) {
-  return IMGSTORE_OK;
-}
-
-/* What both consumers do: hand pieces to feed, tell inflate that there is room, and end with the ring. */
-static void consume(stage *s, int reader, int32_t (*feed)(ims_unpacker *, const uint8_t *, size_t),
-                    int32_t (*end)(ims_unpacker *)) {
-  ims_unpacker *u = s->unpacker;
-  const uint8_t *data;
-  size_t size, total = 0;
-  if (atomic_load(&s->done) || atomic_load(&u->ending))
-    return;
-  while (total < CONSUME_BUDGET && (size = ims_ring_data(&u->out, reader, &data)) > 0) {
-    if (size > CONSUME_PIECE)
-      size = CONSUME_PIECE;
-    if (feed(u, data, size)) {
-      stage_failed(s);
-      return;
-    }
-    ims_ring_consume(&u->out, reader, size);
-    made_room(u);
-    total += size;
-  }
-  if (ims_ring_at_end(&u->out, reader)) {
-    if (end(u))
-      stage_failed(s);
-    else
-      stage_done(s);
-  } else if (total >= CONSUME_BUDGET) {
-    ims_task_wake(&s->task);
-  }
-}
-
-static void run_finish(ims_unpacker *u) {
-  if (ims_apply_finish(u->apply, &u->applier.err)) {
-    stage_failed(&u->applier);
-    return;
-  }
-  atomic_store(&u->finishing, FINISH_DONE);
-  ims_lane_signal(&u->op->lane);
-}
-
-static void run_apply(ims_task *task) {
-  stage *s = (stage *)task;
-  if (atomic_load(&s->unpacker->finishing) == FINISH_RUNNING)
-    run_finish(s->unpacker);
-  else
-    consume(s, READER_APPLY, feed_apply, end_apply);
-}
-
-static void run_hash(ims_task *task) {
-  consume((stage *)task, READER_HASH, feed_hash, end_hash);
-}
-
-/* --- the driver's side
- * ------------------------------------------------------------------------------------------------- */
 
 static int32_t require_empty(ims_unpacker *u, ims_error *err) {
   char entries[1024];
@@ -286,20 +58,17 @@ static int32_t open_directory(ims_unpacker *u, ims_error *err) {
   return IMGSTORE_OK;
 }
 
-static void init_stage(ims_unpacker *u, stage *s, ims_pool *pool, void (*run)(ims_task *)) {
-  s->unpacker = u;
-  ims_task_init(&s->task, &u->op->lane, pool, run);
-}
-
-static int32_t setup(ims_unpacker *u, const char *directory, const imgstore_unpack_options *options, ims_error *err) {
+static int32_t setup(ims_unpacker *u, imgstore_store *store, const char *directory,
+                     const imgstore_unpack_options *options, ims_error *err) {
   ims_core *core = u->op->core;
   u->directory = ims_strdup(&core->alloc, directory);
-  u->input = ims_malloc(&core->alloc, READ_PIECE);
-  if (!u->directory || !u->input || !ims_ring_init(&u->out, &core->alloc, OUT_CAPACITY))
+  if (!u->directory)
     return ims_fail_nomem(err);
   if (!u->op->report && !(u->op->report = ims_report_new(&core->alloc)))
     return ims_fail_nomem(err);
-  int32_t rc = open_directory(u, err);
+  int32_t rc = ims_layer_pipe_new(&u->pipe, u->op, store, err);
+  if (!rc)
+    rc = open_directory(u, err);
   return rc ? rc : ims_apply_new(&u->apply, core, u->root_fd, options, u->op->report, err);
 }
 
@@ -310,13 +79,8 @@ int32_t ims_unpacker_new(ims_unpacker **unpacker, imgstore_operation *op, imgsto
   if (!u)
     return ims_fail_nomem(err);
   u->op = op;
-  u->store = store;
   u->root_fd = -1;
-  ims_pool *pool = op->core->pool;
-  init_stage(u, &u->inflate, (store->storage.flags & IMGSTORE_STORAGE_CONCURRENT) ? pool : NULL, run_inflate);
-  init_stage(u, &u->applier, pool, run_apply);
-  init_stage(u, &u->hasher, pool, run_hash);
-  int32_t rc = setup(u, directory, options, err);
+  int32_t rc = setup(u, store, directory, options, err);
   if (rc) {
     if (u->made_directory)
       op->core->sys->unlinkat(AT_FDCWD, directory, AT_REMOVEDIR);
@@ -328,7 +92,7 @@ int32_t ims_unpacker_new(ims_unpacker **unpacker, imgstore_operation *op, imgsto
 }
 
 bool ims_unpacker_is_idle(const ims_unpacker *u) {
-  return !u->busy;
+  return ims_layer_pipe_is_idle(u->pipe);
 }
 
 size_t ims_unpacker_done(const ims_unpacker *u) {
@@ -452,40 +216,21 @@ static int32_t check_diff_id(ims_unpacker *u, const ims_digest *expected) {
     return IMGSTORE_OK;
   return ims_fail(&u->op->err, IMGSTORE_EDIGEST, "layer %s: unpacks to %s, but the config says diffID %s",
                   u->layer->digest.text, got.text, expected->text);
+int32_t ims_unpacker_begin(ims_unpacker *u, const imgstore_descriptor *layer, ims_transfer *stream) {
+  const ims_layer_sink sink = {feed, end, u};
+  int32_t rc = ims_apply_begin_layer(u->apply, &u->op->err);
+  return rc ? rc : ims_layer_pipe_begin(u->pipe, layer, stream, &sink);
 }
 
 int32_t ims_unpacker_advance(ims_unpacker *u, const ims_digest *diff_id, int64_t now) {
-  int32_t rc = check_stages(u);
-  if (!rc)
-    rc = report(u, now);
-  if (rc)
-    return rc;
-  if (!atomic_load(&u->applier.done) || !atomic_load(&u->hasher.done) || !atomic_load(&u->inflate.done) || !diff_id)
-    return IMGSTORE_EAGAIN;
-  ims_task_stop(&u->inflate.task);
-  ims_task_stop(&u->applier.task);
-  ims_task_stop(&u->hasher.task);
-  close_source(u);
-  rc = check_diff_id(u, diff_id);
-  if (rc)
-    return rc;
-  u->busy = false;
-  u->done++;
-  return ims_operation_event(u->op, IMGSTORE_EVENT_COMPLETE, IMGSTORE_OBJECT_LAYER, u->layer->digest.text, NULL,
-                             u->layer->size, u->layer->size);
+  int32_t rc = ims_layer_pipe_advance(u->pipe, diff_id, now);
+  u->done += ims_layer_pipe_is_idle(u->pipe);
+  return rc;
 }
 
 int32_t ims_unpacker_finish(ims_unpacker *u) {
-  int expected = FINISH_IDLE;
-  if (atomic_compare_exchange_strong(&u->finishing, &expected, FINISH_RUNNING)) {
-    ims_task_wake(&u->applier.task);
-    return IMGSTORE_EAGAIN;
-  }
-  if (atomic_load(&u->applier.failed)) {
-    u->op->err = u->applier.err;
-    return ims_error_prefix(&u->op->err, "directory \"%s\"", u->directory);
-  }
-  return expected == FINISH_DONE ? IMGSTORE_OK : IMGSTORE_EAGAIN;
+  int32_t rc = ims_layer_pipe_work(u->pipe, finish, u);
+  return rc && rc != IMGSTORE_EAGAIN ? ims_error_prefix(&u->op->err, "directory \"%s\"", u->directory) : rc;
 }
 
 static void remove_all(ims_unpacker *u) {
@@ -499,17 +244,12 @@ void ims_unpacker_free(ims_unpacker *u, bool keep) {
   if (!u)
     return;
   ims_core *core = u->op->core;
-  stop_stages(u);
-  close_source(u);
+  ims_layer_pipe_free(u->pipe);
   ims_apply_free(u->apply);
-  for (size_t i = 0; i < sizeof u->decoder / sizeof u->decoder[0]; i++)
-    ims_decoder_free(u->decoder[i]);
-  ims_ring_free(&u->out);
   if (!keep && u->root_fd >= 0)
     remove_all(u);
   if (u->root_fd >= 0)
     core->sys->close(u->root_fd);
-  ims_free(&core->alloc, u->input);
   ims_free(&core->alloc, u->directory);
   ims_free(&core->alloc, u);
 }

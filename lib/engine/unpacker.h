@@ -1,6 +1,5 @@
 /*
- * engine/unpacker.h (L4) - layers into a directory, one after the other: inflate, hash and apply as three tasks around
- * one ring, fed from a running transfer or from the store.
+ * engine/unpacker.h (L4) - layers into one directory, one after the other, through a pipe (layer_pipe.h).
  */
 #ifndef IMS_ENGINE_UNPACKER_H
 #define IMS_ENGINE_UNPACKER_H

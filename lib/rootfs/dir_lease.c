@@ -8,14 +8,13 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
 
 #include "rootfs/dir_state.h"
 
-enum { TRIES = 100, LEASE_MAX = 1 << 20, LINE_MAX = 256 };
+enum { TRIES = 100, LEASE_MAX = 1 << 24 };
 
 /* Locks are flocks on freshly opened files. A lock file may be removed by whoever has it: then the name leads elsewhere
    by now, and what was locked is worth nothing. */
@@ -86,17 +85,14 @@ static int32_t append(ims_rootfs_lease *lease, const char *line, size_t size) {
   return IMGSTORE_OK;
 }
 
-int32_t ims_rootfs_lease_add(ims_rootfs_lease *lease, const char *name, ims_error *err) {
-  char line[LINE_MAX];
-  int collect, size = snprintf(line, sizeof line, "%s\n", name);
-  if (size < 0 || (size_t)size >= sizeof line)
-    return ims_fail(err, IMGSTORE_EINVALID, "name \"%.64s\" is too long", name);
-  if (lease->fd < 0)
+int32_t ims_rootfs_lease_add(ims_rootfs_lease *lease, const ims_buf *lines, ims_error *err) {
+  int collect;
+  if (lease->fd < 0 || !lines->size)
     return IMGSTORE_OK;
   int32_t rc = ims_rootfs_dir_lock(lease->dir, IMS_ROOTFS_LOCK_COLLECT, LOCK_SH, &collect, err);
   if (rc)
     return rc;
-  rc = append(lease, line, (size_t)size);
+  rc = append(lease, lines->data, lines->size);
   if (rc)
     ims_fail(err, rc, "rootfs directory %s: cannot write a lease", lease->dir->path);
   ims_dir_file_close(lease->dir->core, &collect);

@@ -299,6 +299,13 @@ int32_t ims_stage_publish(ims_rootfs_dir *d, ims_stage *stage, int folder, const
   return IMGSTORE_OK;
 }
 
+int32_t ims_stage_publish_part(ims_rootfs_dir *d, const ims_stage *stage, const char *part, int folder,
+                               const char *name, ims_error *err) {
+  if (move(d, stage->fd, part, d->folder[folder], name) != 0 && errno != EEXIST && errno != ENOTEMPTY)
+    return ims_fail_os(err, errno, "rootfs directory %s: cannot publish %s", d->path, name);
+  return IMGSTORE_OK;
+}
+
 /* Removes folder/name, which nobody else wants. */
 static void remove_tree(ims_rootfs_dir *d, int folder, const char *name) {
   ims_error ignored = IMS_ERROR_INIT;

@@ -66,6 +66,9 @@ int32_t ims_stage_open(ims_rootfs_dir *dir, ims_stage *stage, ims_error *err);
 /** Makes it visible as folder/name, which must not be there (IMGSTORE_EEXISTS), and closes it. The folder is not
  * flushed. */
 int32_t ims_stage_publish(ims_rootfs_dir *dir, ims_stage *stage, int folder, const char *name, ims_error *err);
+/** Makes one entry of it visible as folder/name; one that is there already stays, and is as good. */
+int32_t ims_stage_publish_part(ims_rootfs_dir *dir, const ims_stage *stage, const char *part, int folder,
+                               const char *name, ims_error *err);
 /** Removes it, best effort. Does nothing when it is not open. */
 void ims_stage_discard(ims_rootfs_dir *dir, ims_stage *stage);
 /** Moves folder/name to the trash: from then on it is gone for everybody. */
@@ -90,8 +93,8 @@ typedef struct ims_rootfs_lease {
 } ims_rootfs_lease;
 
 int32_t ims_rootfs_lease_open(ims_rootfs_lease *lease, ims_rootfs_dir *dir, ims_error *err);
-/** Add a name before looking whether it is there. */
-int32_t ims_rootfs_lease_add(ims_rootfs_lease *lease, const char *name, ims_error *err);
+/** Adds names, a line each, before it is looked whether they are there. */
+int32_t ims_rootfs_lease_add(ims_rootfs_lease *lease, const ims_buf *lines, ims_error *err);
 void ims_rootfs_lease_close(ims_rootfs_lease *lease);
 /** Every name of every live lease; those of dead jobs are removed. Under the exclusive collect lock. */
 typedef int32_t (*ims_rootfs_lease_visit)(void *data, const char *name);
