@@ -29,7 +29,8 @@ enum {
   IMGSTORE_REPORT_PUBLISHED = 20,  /**< name: what it was pushed or copied to; digest, size, detail: of its manifest */
   IMGSTORE_REPORT_SENT = 21,       /**< digest, size, detail (type): a blob or manifest that was sent, or would be */
   IMGSTORE_REPORT_PRESENT = 22,    /**< digest, size, detail: one that the destination had */
-  IMGSTORE_REPORT_MOUNTED = 23     /**< digest, size, detail: one that it took from its own repository in name */
+  IMGSTORE_REPORT_MOUNTED = 23,    /**< digest, size, detail: one that it took from its own repository in name */
+  IMGSTORE_REPORT_LAYER_DIR = 31   /**< name: a layer directory; digest: its chainID; size: its bytes */
 };
 
 /** How many lines. 0 for NULL. */
@@ -46,6 +47,8 @@ IMGSTORE_API const char *imgstore_report_detail(const imgstore_report *report, s
 IMGSTORE_API uint64_t imgstore_report_size(const imgstore_report *report, size_t i);
 /** The bytes of line i that other images share. */
 IMGSTORE_API uint64_t imgstore_report_shared(const imgstore_report *report, size_t i);
+/** The files and directories in line i, where the job counts them, else 0. */
+IMGSTORE_API uint64_t imgstore_report_inodes(const imgstore_report *report, size_t i);
 /** Frees a report. */
 IMGSTORE_API void imgstore_report_free(imgstore_report *report);
 

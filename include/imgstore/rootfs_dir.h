@@ -73,6 +73,49 @@ typedef struct imgstore_layers_options {
   void *progress_data;
 } imgstore_layers_options;
 
+/** Fills *options with the defaults. size: sizeof(imgstore_layers_options) of the caller. */
+IMGSTORE_API int32_t imgstore_layers_options_init(imgstore_layers_options *options, size_t size);
+
+/**
+ * Makes sure that every layer of image, which is of the directory's store, is applied: those that are not yet are
+ * applied now, at the same time as far as the context has workers, and become visible together. options: NULL for
+ * defaults. report: IMGSTORE_REPORT_SKIPPED lines for the entries of all its layers that were changed by policy, now or
+ * when the layer was applied; or NULL when not wanted. After a failure the layers that were there before are there, and
+ * no others.
+ * Errors: IMGSTORE_EINVALID (an image of another store), IMGSTORE_ELIMIT (the message names the layer and the limit),
+ * IMGSTORE_EACCESS (read-only), IMGSTORE_EUNSUPPORTED (the file system has no attributes of the kind), and those of
+ * imgstore_unpack.
+ */
+IMGSTORE_API int32_t imgstore_layers_apply(imgstore_rootfs_dir *dir, imgstore_image *image,
+                                           const imgstore_layers_options *options, imgstore_report **report,
+                                           imgstore_error **error);
+/** The same as an operation; imgstore_operation_report has the lines. */
+IMGSTORE_API int32_t imgstore_layers_apply_start(imgstore_rootfs_dir *dir, imgstore_image *image,
+                                                 const imgstore_layers_options *options, imgstore_operation **operation,
+                                                 imgstore_error **error);
+
+/**
+ * Removes the layer directories that no image of the store, no instance and no running job needs, and what interrupted
+ * jobs left. Works on a full disk. report: IMGSTORE_REPORT_LAYER_DIR lines (name; digest: chainID; size: bytes freed)
+ * and IMGSTORE_REPORT_FOREIGN lines (name: a file that is not ours, left alone); or NULL when not wanted.
+ * Errors: IMGSTORE_EACCESS (read-only), IMGSTORE_ECORRUPT (an image of the store cannot be read: nothing is removed),
+ * IMGSTORE_EIO.
+ */
+IMGSTORE_API int32_t imgstore_rootfs_dir_prune(imgstore_rootfs_dir *dir, imgstore_report **report,
+                                               imgstore_error **error);
+
+/**
+ * Disk usage. IMGSTORE_REPORT_LAYER_DIR lines: one for each layer directory (name; digest: chainID; size: bytes; shared:
+ * those bytes again when more than one image or instance has it, else 0); IMGSTORE_REPORT_USAGE lines: one for each
+ * image of the store that has layer directories (name; digest; size: bytes of its layer directories; shared: the part
+ * that others have too), a last one with name "" (size: every layer directory once); and IMGSTORE_REPORT_FOREIGN lines
+ * (name: a file that is not ours). imgstore_report_inodes has the files and directories of each.
+ * Bytes are those of the content of regular files and of the targets of links, each inode once.
+ * Errors: as imgstore_rootfs_dir_prune.
+ */
+IMGSTORE_API int32_t imgstore_rootfs_dir_usage(imgstore_rootfs_dir *dir, imgstore_report **report,
+                                               imgstore_error **error);
+
 #ifdef __cplusplus
 }
 #endif

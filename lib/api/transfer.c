@@ -3,6 +3,7 @@
  */
 #include "imgstore/transfer.h"
 
+#include "api/layers_options.h"
 #include "api/options.h"
 #include "api/result.h"
 #include "engine/bring.h"
@@ -23,28 +24,6 @@ int32_t imgstore_load_options_init(imgstore_load_options *options, size_t size) 
 
 int32_t imgstore_unpack_options_init(imgstore_unpack_options *options, size_t size) {
   return ims_options_init(options, size, &unpack_defaults, sizeof unpack_defaults);
-}
-
-static int32_t check_policy(int32_t policy, const char *what, ims_error *err) {
-  if (policy < IMGSTORE_POLICY_DEFAULT || policy > IMGSTORE_POLICY_RECORD)
-    return ims_fail(err, IMGSTORE_EINVALID, "%s: %d is not one of IMGSTORE_POLICY_*", what, policy);
-  return IMGSTORE_OK;
-}
-
-static int32_t copy_unpack_options(imgstore_unpack_options *own, const imgstore_unpack_options *given, ims_error *err) {
-  *own = unpack_defaults;
-  int32_t rc = ims_options_copy(own, sizeof *own, given, sizeof *own, "imgstore_unpack_options", err);
-  if (!rc && (own->flags & ~(uint32_t)(IMGSTORE_UNPACK_STRICT_XATTRS | IMGSTORE_UNPACK_FLUSH)))
-    rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_unpack_options: unknown flags %#x", own->flags);
-  if (!rc)
-    rc = check_policy(own->owner_policy, "owner_policy", err);
-  if (!rc)
-    rc = check_policy(own->device_policy, "device_policy", err);
-  if (!rc)
-    rc = check_policy(own->xattr_policy, "xattr_policy", err);
-  if (!rc && ((own->uid_map_count && !own->uid_map) || (own->gid_map_count && !own->gid_map)))
-    rc = ims_fail(err, IMGSTORE_EINVALID, "an id map is NULL but its count is not 0");
-  return rc;
 }
 
 /* Waits for an operation; what it made is taken by the caller before it is freed. */
@@ -75,7 +54,7 @@ int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, 
   if (!rc && ((own.flags & ~(uint32_t)IMGSTORE_PULL_ALL_PLATFORMS) || own.reserved))
     rc = ims_fail(&err, IMGSTORE_EUNSUPPORTED, "imgstore_pull_options: unknown flags %#x", own.flags);
   if (!rc)
-    rc = copy_unpack_options(&unpack, own.unpack, &err);
+    rc = ims_unpack_options_copy(&unpack, own.unpack, &err);
   if (!rc)
     rc = ims_pull_start(operation, store, registry, reference, &own, &unpack, &err);
   return ims_api_result(rc, &err, &store->core->alloc, error);
@@ -127,7 +106,7 @@ int32_t imgstore_unpack_start(imgstore_image *image, const char *directory, cons
     *operation = NULL;
   if (!image || !directory || !operation)
     return ims_api_invalid("image, directory and operation are required", NULL, error);
-  int32_t rc = copy_unpack_options(&own, options, &err);
+  int32_t rc = ims_unpack_options_copy(&own, options, &err);
   if (!rc)
     rc = ims_unpack_start(operation, image, directory, &own, &err);
   return ims_api_result(rc, &err, &image->core->alloc, error);

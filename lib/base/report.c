@@ -11,7 +11,7 @@ enum { MAX_LINES = 1 << 20 };
 
 typedef struct line {
   int32_t kind;
-  uint64_t size, shared;
+  uint64_t size, shared, inodes;
   char *digest, *detail; /* into the memory of name */
   char *name;
 } line;
@@ -67,8 +67,14 @@ int32_t ims_report_add(imgstore_report *report, int32_t kind, const char *name, 
   l->kind = kind;
   l->size = size;
   l->shared = shared;
+  l->inodes = 0;
   report->count++;
   return IMGSTORE_OK;
+}
+
+void ims_report_set_inodes(imgstore_report *report, uint64_t inodes) {
+  if (report->count)
+    report->lines[report->count - 1].inodes = inodes;
 }
 
 static const line *line_at(const imgstore_report *report, size_t i) {
@@ -107,6 +113,11 @@ uint64_t imgstore_report_size(const imgstore_report *report, size_t i) {
 uint64_t imgstore_report_shared(const imgstore_report *report, size_t i) {
   const line *l = line_at(report, i);
   return l ? l->shared : 0;
+}
+
+uint64_t imgstore_report_inodes(const imgstore_report *report, size_t i) {
+  const line *l = line_at(report, i);
+  return l ? l->inodes : 0;
 }
 
 void imgstore_report_free(imgstore_report *report) {

@@ -13,4 +13,7 @@ imgstore_report *ims_report_new(const ims_alloc *alloc);
 int32_t ims_report_add(imgstore_report *report, int32_t kind, const char *name, const char *digest, const char *detail,
                        uint64_t size, uint64_t shared);
 
+/** Files and directories of the line that was added last. */
+void ims_report_set_inodes(imgstore_report *report, uint64_t inodes);
+
 #endif

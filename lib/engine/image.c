@@ -147,8 +147,9 @@ static int32_t load_origin(imgstore_store *store, const ims_target *target, imgs
   return IMGSTORE_OK;
 }
 
-static int32_t load_config(imgstore_store *store, imgstore_manifest *manifest, const char *name, ims_config **config,
-                           ims_error *err) {
+int32_t ims_image_load_config(ims_config **config, imgstore_store *store, const imgstore_manifest *manifest,
+                              const char *name, ims_error *err) {
+  *config = NULL;
   ims_buf bytes;
   if (manifest->kind != IMGSTORE_MANIFEST_IMAGE)
     return ims_fail(err, IMGSTORE_EUNSUPPORTED, "%s: is an artifact, not an image", name);
@@ -194,7 +195,7 @@ int32_t ims_image_open(imgstore_image **image, imgstore_store *store, const char
   if (!rc)
     rc = descend(store, &platform, name, &manifest, &index, err);
   if (!rc)
-    rc = load_config(store, manifest, name, &config, err);
+    rc = ims_image_load_config(&config, store, manifest, name, err);
   if (!rc && platform_text && (rc = check_platform(config, &platform, name, err)))
     ims_config_free(config);
   if (!rc)

@@ -34,6 +34,9 @@ struct imgstore_image {
 /** Takes over config (freed on failure too); adds references to manifest and index. */
 int32_t ims_image_new(imgstore_image **image, imgstore_store *store, imgstore_manifest *manifest,
                       imgstore_manifest *index, ims_config *config, ims_error *err);
+/** Loads and parses the config of an image in the store. name: for messages. IMGSTORE_EUNSUPPORTED: an artifact. */
+int32_t ims_image_load_config(ims_config **config, imgstore_store *store, const imgstore_manifest *manifest,
+                              const char *name, ims_error *err);
 /** Opens the image that name stands for; platform as in imgstore_pull_options. */
 int32_t ims_image_open(imgstore_image **image, imgstore_store *store, const char *name, const char *platform,
                        ims_error *err);

@@ -70,7 +70,8 @@ struct ims_layers {
   void *source_data;
 };
 
-/* --- what there is --------------------------------------------------------------------------------------------------- */
+/* --- what there is ---------------------------------------------------------------------------------------------------
+ */
 
 static int32_t lease_names(ims_layers *l) {
   ims_buf lines;
@@ -167,7 +168,8 @@ static int32_t look_and_lock(ims_layers *l) {
   return IMGSTORE_EAGAIN;
 }
 
-/* --- applying one: these run in a pipe's task -------------------------------------------------------------------------- */
+/* --- applying one: these run in a pipe's task
+ * -------------------------------------------------------------------------- */
 
 static int32_t feed(void *data, const uint8_t *bytes, size_t size, ims_error *err) {
   applied_layer *layer = data;
@@ -220,7 +222,7 @@ static int32_t write_record(applied_layer *layer, ims_error *err) {
 /* Those below are complete. IMGSTORE_EBUSY, without a message: once more, with them in view. */
 static int32_t settle(void *data, ims_error *err) {
   applied_layer *layer = data;
-  int32_t rc = layer->unsure ? IMGSTORE_EAGAIN
+  int32_t rc = layer->unsure  ? IMGSTORE_EAGAIN
                : layer->again ? IMGSTORE_OK
                               : ims_apply_settle(layer->apply, &layer->view, err);
   if (rc == IMGSTORE_EAGAIN) {
@@ -244,7 +246,8 @@ static int32_t flush(void *data, ims_error *err) {
   return IMGSTORE_OK;
 }
 
-/* --- applying: the driver's side ---------------------------------------------------------------------------------------- */
+/* --- applying: the driver's side
+ * ---------------------------------------------------------------------------------------- */
 
 static ims_layer_pipe *idle_pipe(const ims_layers *l) {
   for (size_t i = 0; i < l->pipe_count; i++) {
@@ -286,7 +289,8 @@ static int32_t begin(applied_layer *layer, ims_layer_pipe *pipe, ims_transfer *s
   ims_error *err = &l->op->err;
   size_t i = (size_t)(layer - l->layers);
   const ims_layer_sink sink = {feed, end_layer, layer};
-  const ims_layer_setup setup = {i ? ims_layer_form_opaque(&l->form) : NULL, layer->again ? &layer->view : NULL, &l->quota};
+  const ims_layer_setup setup = {i ? ims_layer_form_opaque(&l->form) : NULL, layer->again ? &layer->view : NULL,
+                                 &l->quota};
   layer->view = (ims_lower_view){&l->op->core->alloc, l->op->core->sys, ims_layer_form_opaque(&l->form),
                                  &l->lower[l->count - i], i};
   layer->unsure = false;
@@ -404,7 +408,8 @@ static int32_t apply_all(ims_layers *l, int64_t now) {
   return all ? IMGSTORE_OK : IMGSTORE_EAGAIN;
 }
 
-/* --- the end ------------------------------------------------------------------------------------------------------------- */
+/* --- the end
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* Base first, so that what is there is always a whole chain. */
 static int32_t publish(ims_layers *l) {
@@ -476,10 +481,13 @@ bool ims_layers_follow(ims_layers *l, ims_transfer *transfer, int32_t *failed) {
 }
 
 int32_t ims_layers_timeout(const ims_layers *l) {
-  return l->stage == STAGE_LOOK ? LOCK_INTERVAL : l->op->progress && l->stage == STAGE_APPLY ? IMS_PROGRESS_INTERVAL : -1;
+  return l->stage == STAGE_LOOK                       ? LOCK_INTERVAL
+         : l->op->progress && l->stage == STAGE_APPLY ? IMS_PROGRESS_INTERVAL
+                                                      : -1;
 }
 
-/* --- the object ---------------------------------------------------------------------------------------------------------- */
+/* --- the object
+ * ---------------------------------------------------------------------------------------------------------- */
 
 int32_t ims_layers_new(ims_layers **layers, imgstore_operation *op, ims_rootfs_dir *dir,
                        const imgstore_layers_options *options, ims_error *err) {
