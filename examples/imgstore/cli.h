@@ -65,6 +65,17 @@ void cli_close(cli *c);
 /** Finds an image; without a platform this machine's, or the first there is. Errors are not printed. */
 int32_t cli_find_image(cli *c, const char *name, const char *platform, imgstore_image **image, imgstore_error **error);
 
+/* --- layer_dirs.c ---------------------------------------------------------------------------------------------------
+ */
+
+/** Opens the directory of applied layers beside the store, which is open; without make, *dir is NULL when there is
+ * none. Returns an exit status. */
+int cli_open_layer_dirs(cli *c, bool make, imgstore_rootfs_dir **dir);
+/** Removes what no image needs any more; prints it, adds its bytes to *total. */
+int cli_prune_layer_dirs(cli *c, uint64_t *total);
+/** The part of du about layer directories; nothing when there are none. */
+int cli_print_layer_dirs(cli *c, bool json);
+
 /* --- registry_options.c --------------------------------------------------------------------------------------------
  */
 

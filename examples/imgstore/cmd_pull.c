@@ -11,11 +11,16 @@ static const option pull_options[] = {
      "which image of a multi-platform one (default: this machine's)"},
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "keep the images of all platforms"},
     {OPTION_UNPACK, 0, "unpack", "DIR", "unpack into DIR, which is made or empty, while pulling"},
+    {OPTION_LAYERS, 0, "layers", NULL,
+     "apply the layers to directories of their own beside the\n"
+     "store while pulling, for instances made later"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name of the image"},
     {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json",
      "bars, lines, or JSON lines on standard error\n"
      "(default: bars on a terminal, else lines)"},
-    {OPTION_VERBOSE, 'v', "verbose", NULL, "with --unpack: list every entry that was made otherwise"},
+    {OPTION_VERBOSE, 'v', "verbose", NULL,
+     "with --unpack or --layers: list every entry that was made\n"
+     "otherwise"},
     {0, 0, NULL, NULL, NULL}};
 static const option_group pull_group = {"Options", pull_options};
 
@@ -29,6 +34,8 @@ typedef struct pull {
   unpack_settings unpack;
   imgstore_registry_options registry_options;
   imgstore_pull_options options;
+  imgstore_layers_options layers;
+  imgstore_rootfs_dir *dir;
   imgstore_policy *policy;
   imgstore_reference *reference;
   imgstore_registry *registry;
@@ -48,6 +55,12 @@ static bool read_options(pull *p) {
     p->options.flags |= IMGSTORE_PULL_ALL_PLATFORMS;
   if (p->options.unpack_to)
     p->options.unpack = &p->unpack.options;
+  imgstore_layers_options_init(&p->layers, sizeof p->layers);
+  p->layers.unpack = &p->unpack.options;
+  if (option_given(&c->args, OPTION_LAYERS) && p->options.unpack_to) {
+    cli_usage(c, "--layers and --unpack exclude each other");
+    return false;
+  }
   p->options.progress = progress_event;
   p->options.progress_data = &p->progress;
   if (p->options.platform && option_given(&c->args, OPTION_ALL_PLATFORMS)) {
@@ -112,6 +125,11 @@ static int prepare(pull *p) {
   if (code != IMGSTORE_OK)
     return cli_failed(p->c, code, &error);
   status = cli_open_store(p->c, STORE_CREATE);
+  if (status == CLI_OK && option_given(&p->c->args, OPTION_LAYERS)) {
+    p->options.layers = &p->layers;
+    status = cli_open_layer_dirs(p->c, true, &p->dir);
+    p->options.layers_to = p->dir;
+  }
   if (status == CLI_OK)
     status = cli_open_registry(p->c, imgstore_reference_host(p->reference), &p->registry_options, &p->registry);
   return status;
@@ -128,6 +146,7 @@ static int run(cli *c) {
   imgstore_operation_free(p.operation);
   imgstore_image_unref(p.image);
   imgstore_image_unref(p.before);
+  imgstore_rootfs_dir_close(p.dir);
   imgstore_policy_free(p.policy);
   imgstore_registry_free(p.registry);
   imgstore_reference_unref(p.reference);
@@ -148,6 +167,7 @@ const command command_pull = {
     .examples = "  imgstore pull alpine\n"
                 "  imgstore pull --platform linux/arm64 quay.io/podman/hello:latest\n"
                 "  imgstore pull --unpack rootfs alpine:3.20\n"
+                "  imgstore pull --layers alpine:3.20\n"
                 "  imgstore pull --verify-key cosign.pub registry.example.org/app:1\n",
     .groups =
         (const option_group *const[]){&pull_group, &group_policy, &group_registry, &group_unpack, &group_global, NULL},

@@ -91,7 +91,9 @@ static int run(cli *c) {
     print_removed(c, report);
     imgstore_report_free(report);
   }
-  return status;
+  uint64_t freed = 0;
+  int pruned = cli_prune_layer_dirs(c, &freed);
+  return status == CLI_OK ? pruned : status;
 }
 
 const command command_rm = {

@@ -28,6 +28,8 @@ static int run_prune(cli *c) {
     putchar('\n');
     total += imgstore_report_size(report, i);
   }
+  if (status == CLI_OK && c->store)
+    status = cli_prune_layer_dirs(c, &total);
   if (status == CLI_OK)
     printf("Total reclaimed space: %s\n", units_size(total).text);
   imgstore_report_free(report);
@@ -38,7 +40,8 @@ const command command_prune = {
     .name = "prune",
     .usage = "",
     .summary = "Remove content that no image needs, and what interrupted pulls left",
-    .details = "Images with a name stay, and so does what a running pull has fetched.",
+    .details = "Images with a name stay, with the directories of their layers, and so does what a running pull has "
+               "fetched.",
     .examples = "  imgstore prune\n",
     .groups = (const option_group *const[]){&group_global, NULL},
     .run = run_prune,
@@ -111,6 +114,8 @@ static int run_du(cli *c) {
     return status;
   int32_t code = c->store ? imgstore_store_usage(c->store, &report, &error) : IMGSTORE_OK;
   status = code ? cli_failed(c, code, &error) : print_usage(c, report, json);
+  if (status == CLI_OK && c->store)
+    status = cli_print_layer_dirs(c, json);
   imgstore_report_free(report);
   return status;
 }
@@ -121,7 +126,7 @@ const command command_du = {
     .summary = "Show how much space images take in the store",
     .details =
         "SHARED is the part of SIZE that other images need too, UNIQUE what removing the image frees. The total\n"
-        "counts everything once.",
+        "counts everything once. Where layers were applied to directories of their own, those are listed, too.",
     .examples = "  imgstore du\n",
     .groups = (const option_group *const[]){&du_group, &group_global, NULL},
     .run = run_du,

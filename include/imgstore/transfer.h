@@ -7,6 +7,7 @@
 #include "imgstore/common.h"
 #include "imgstore/operation.h"
 #include "imgstore/policy.h"
+#include "imgstore/rootfs_dir.h"
 #include "imgstore/unpack.h"
 
 #ifdef __cplusplus
@@ -27,7 +28,9 @@ typedef struct imgstore_pull_options {
   const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults. Its progress is ignored */
   imgstore_event_fn progress;
   void *progress_data;
-  imgstore_policy *policy; /**< which signatures the image must have; NULL: none. See policy.h */
+  imgstore_policy *policy;        /**< which signatures the image must have; NULL: none. See policy.h */
+  imgstore_rootfs_dir *layers_to; /**< a directory to apply the layers to while they stream in, see rootfs_dir.h */
+  const imgstore_layers_options *layers; /**< for layers_to; NULL: defaults. Its progress is ignored */
 } imgstore_pull_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_pull_options) of the caller. */
@@ -35,7 +38,8 @@ IMGSTORE_API int32_t imgstore_pull_options_init(imgstore_pull_options *options, 
 
 /**
  * Pulls name from registry into store: nothing that is there is fetched again, nothing is visible under the name
- * before all of it is verified and durable. With unpack_to the image is unpacked as well, in the same pass.
+ * before all of it is verified and durable. With unpack_to the image is unpacked as well, in the same pass; with
+ * layers_to its layers are applied to layer directories (imgstore_layers_apply), several at the same time.
  * reference: as for imgstore_reference_parse; its host must be the registry's.
  * image: receives the image for the platform, or NULL when not wanted; NULL also comes out when the name stands for an
  * artifact, or with IMGSTORE_PULL_ALL_PLATFORMS for an index without this machine's platform. options: NULL for

@@ -28,8 +28,8 @@ typedef struct imgstore_transport {
   void *user_data;
   /** Begins an exchange. *handle names it in resume and close. Non-zero: it could not be started. */
   int32_t (*start)(void *user_data, imgstore_exchange *exchange, void **handle);
-  /** The exchange accepts body bytes again after imgstore_exchange_body took less than it was given, or has bytes of the
-      request body again after imgstore_exchange_upload_read had none. */
+  /** The exchange accepts body bytes again after imgstore_exchange_body took less than it was given, or has bytes of
+     the request body again after imgstore_exchange_upload_read had none. */
   int32_t (*resume)(void *user_data, void *handle);
   /** Does what I/O is possible. Waits at most timeout_ms (0: not at all) when nothing is ready. */
   int32_t (*perform)(void *user_data, int32_t timeout_ms);

@@ -45,7 +45,8 @@ int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, 
                             imgstore_error **error) {
   ims_error err = IMS_ERROR_INIT;
   imgstore_pull_options own = pull_defaults;
-  imgstore_unpack_options unpack;
+  imgstore_unpack_options unpack, layers_unpack;
+  imgstore_layers_options layers;
   if (operation)
     *operation = NULL;
   if (!store || !registry || !reference || !operation)
@@ -55,6 +56,11 @@ int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, 
     rc = ims_fail(&err, IMGSTORE_EUNSUPPORTED, "imgstore_pull_options: unknown flags %#x", own.flags);
   if (!rc)
     rc = ims_unpack_options_copy(&unpack, own.unpack, &err);
+  if (!rc)
+    rc = ims_layers_options_copy(&layers, &layers_unpack, own.layers, &err);
+  own.layers = &layers;
+  if (!rc && own.unpack_to && own.layers_to)
+    rc = ims_fail(&err, IMGSTORE_EINVALID, "unpack_to and layers_to: one or the other");
   if (!rc)
     rc = ims_pull_start(operation, store, registry, reference, &own, &unpack, &err);
   return ims_api_result(rc, &err, &store->core->alloc, error);

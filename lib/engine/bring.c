@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "engine/image.h"
+#include "engine/layers.h"
 
 enum { MAX_ACTIVE = 6, MAX_ROOTS = 4096, CLIENT_INTERVAL = 20 };
 
@@ -70,11 +71,14 @@ static bool is_unpacked_layer(bring *b, const ims_transfer *t) {
 static int32_t advance_transfer(bring *b, ims_transfer *t, int64_t now) {
   bool was_announced = t->announced_end;
   if (ims_transfer_is_ready(t)) {
-    int32_t rc = is_awaited(b, t) ? advance_unpacker(b, now) : ims_transfer_start(t, now);
+    if (bring_layers_hold(b, t))
+      return IMGSTORE_EAGAIN;
+    int32_t rc = is_awaited(b, t) ? advance_unpacker(b, now) : bring_layers_start(b, t, now);
     return rc ? rc : IMGSTORE_EAGAIN;
   }
   int32_t rc = ims_transfer_advance(t, now);
-  if (rc || was_announced || atomic_load(&t->phase) == IMS_TRANSFER_EXISTS || is_unpacked_layer(b, t))
+  if (rc || was_announced || atomic_load(&t->phase) == IMS_TRANSFER_EXISTS || is_unpacked_layer(b, t) ||
+      bring_layers_takes(b, t))
     return rc;
   return ims_operation_event(&b->op, IMGSTORE_EVENT_COMPLETE, t->object, t->digest.text, NULL, t->size, t->size);
 }
@@ -102,7 +106,7 @@ static bool is_unpacked(bring *b) {
 }
 
 static int32_t check_unpackable(bring *b) {
-  if (!b->unpacker || bring_chosen(b, b->roots[0].top))
+  if ((!b->unpacker && !b->layers) || bring_chosen(b, b->roots[0].top))
     return IMGSTORE_OK;
   return ims_fail(&b->op.err, IMGSTORE_EUNSUPPORTED, "%s: is not an image that can be unpacked", b->reference->name);
 }
@@ -128,8 +132,12 @@ static int32_t run(bring *b, int64_t now) {
   int32_t rc = advance_trust(b);
   if (rc)
     return rc;
+  b->graph_done = !graph;
   rc = advance_unpacker(b, now);
   if (rc)
+    return rc;
+  rc = bring_layers_advance(b, now);
+  if (rc && rc != IMGSTORE_EAGAIN)
     return rc;
   int32_t transfers = advance_transfers(b, now);
   if (transfers && transfers != IMGSTORE_EAGAIN)
@@ -143,6 +151,9 @@ static int32_t run(bring *b, int64_t now) {
     rc = advance_unpacker(b, now); /* the last transfer may have ended after the unpacker's turn */
     return rc ? rc : IMGSTORE_EAGAIN;
   }
+  rc = bring_layers_advance(b, now);
+  if (rc)
+    return rc;
   b->stage = b->unpacker ? STAGE_FINISH_TREE : STAGE_FLUSH;
   ims_lane_signal(&b->op.lane);
   return IMGSTORE_EAGAIN;
@@ -201,12 +212,16 @@ static int32_t timeout(imgstore_operation *op, int64_t now) {
     wait = sooner(wait, ims_transfer_timeout(b->transfers[i], now));
   if (b->unpacker && op->progress && !ims_unpacker_is_idle(b->unpacker))
     wait = sooner(wait, IMS_PROGRESS_INTERVAL);
+  if (b->layers)
+    wait = sooner(wait, ims_layers_timeout(b->layers));
   return wait;
 }
 
 static void end(imgstore_operation *op, int32_t result) {
   bring *b = bring_of(op);
-  ims_unpacker_free(b->unpacker, result == IMGSTORE_OK); /* first: it reads the rings of transfers */
+  ims_layers_free(b->layers); /* first: it reads the rings of transfers, as the unpacker does */
+  b->layers = NULL;
+  ims_unpacker_free(b->unpacker, result == IMGSTORE_OK);
   b->unpacker = NULL;
   for (size_t i = 0; i < b->transfer_count; i++)
     ims_transfer_end(b->transfers[i]);
@@ -325,6 +340,8 @@ static int32_t setup_pull(bring *b, imgstore_registry *registry, const char *ref
     rc = ims_operation_watch(&b->op, ims_client_fd(b->client), err);
   if (!rc && options->unpack_to)
     rc = ims_unpacker_new(&b->unpacker, &b->op, b->store, options->unpack_to, unpack, err);
+  if (!rc && options->layers_to)
+    rc = bring_layers_setup(b, options->layers_to, options->layers);
   if (rc)
     return rc;
   imgstore_descriptor pinned;

@@ -68,7 +68,9 @@ struct bring {
   ims_transfer **transfers;
   size_t transfer_count, transfer_capacity, transfers_done;
   ims_unpacker *unpacker;
-  ims_trust trust; /**< of a pull with a policy: nothing but manifests is fetched before it agrees */
+  struct ims_layers *layers; /**< layers go to layer directories, or NULL */
+  bool graph_done;           /**< all manifests and configs are there */
+  ims_trust trust;           /**< of a pull with a policy: nothing but manifests is fetched before it agrees */
 };
 
 /* --- bring.c --- */
@@ -99,6 +101,18 @@ size_t bring_subjects(const bring *b, ims_digest *subjects, size_t most);
 ims_transfer *bring_find_transfer(const bring *b, const ims_digest *digest);
 void bring_free_graph(bring *b);
 
+/* --- bring_layers.c: nothing of it does anything when the job has no layer directories --- */
+
+int32_t bring_layers_setup(bring *b, struct imgstore_rootfs_dir *dir, const imgstore_layers_options *options);
+/** IMGSTORE_OK: all are applied. */
+int32_t bring_layers_advance(bring *b, int64_t now);
+/** The transfer has to wait until it is known which layers are to be applied. */
+bool bring_layers_hold(const bring *b, const ims_transfer *t);
+/** Starts a transfer, followed by a layer that can take it as it comes. */
+int32_t bring_layers_start(bring *b, ims_transfer *t, int64_t now);
+/** Its layer says when it is complete. */
+bool bring_layers_takes(const bring *b, const ims_transfer *t);
+
 /* --- bring_commit.c --- */
 
 /** One stage of publishing; IMGSTORE_EAGAIN until the references are set. */
@@ -106,7 +120,7 @@ int32_t bring_commit(bring *b);
 
 /* --- the operations: bring.c, load.c --- */
 
-/** options: complete (all fields set), strings borrowed during the call. */
+/** options: complete (all fields set, also those of layers), strings borrowed during the call. */
 int32_t ims_pull_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry,
                        const char *reference, const imgstore_pull_options *options,
                        const imgstore_unpack_options *unpack, ims_error *err);

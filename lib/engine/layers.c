@@ -543,6 +543,13 @@ void ims_layers_set_source(ims_layers *l, ims_layers_source source, void *data) 
   l->source_data = data;
 }
 
+bool ims_layers_applies(const ims_layers *l, const ims_digest *digest) {
+  for (size_t i = 0; i < l->count; i++)
+    if (ims_digest_equal(&l->layers[i].descriptor->digest, digest))
+      return l->layers[i].state != LAYER_PRESENT;
+  return false;
+}
+
 size_t ims_layers_count(const ims_layers *l) {
   return l->count;
 }

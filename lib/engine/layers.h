@@ -30,6 +30,8 @@ bool ims_layers_follow(ims_layers *layers, struct ims_transfer *transfer, int32_
 int32_t ims_layers_advance(ims_layers *layers, int64_t now);
 /** Milliseconds until advance must be called, -1: when signalled. */
 int32_t ims_layers_timeout(const ims_layers *layers);
+/** Whether the layer of this digest is applied by this job: then it says itself when it is complete. */
+bool ims_layers_applies(const ims_layers *layers, const ims_digest *digest);
 size_t ims_layers_count(const ims_layers *layers);
 /** The name of layer directory i, base first. As long as layers lives, no prune removes them. */
 const char *ims_layers_name(const ims_layers *layers, size_t i);

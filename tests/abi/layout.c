@@ -186,7 +186,7 @@ MEMBER(imgstore_store_options, size, 0, 8);
 MEMBER(imgstore_store_options, flags, 8, 4);
 MEMBER(imgstore_store_options, durability, 12, 4);
 
-STRUCT(imgstore_pull_options, 64);
+STRUCT(imgstore_pull_options, 80);
 MEMBER(imgstore_pull_options, size, 0, 8);
 MEMBER(imgstore_pull_options, flags, 8, 4);
 MEMBER(imgstore_pull_options, reserved, 12, 4);
@@ -196,6 +196,8 @@ MEMBER(imgstore_pull_options, unpack, 32, 8);
 MEMBER(imgstore_pull_options, progress, 40, 8);
 MEMBER(imgstore_pull_options, progress_data, 48, 8);
 MEMBER(imgstore_pull_options, policy, 56, 8);
+MEMBER(imgstore_pull_options, layers_to, 64, 8);
+MEMBER(imgstore_pull_options, layers, 72, 8);
 
 STRUCT(imgstore_save_options, 64);
 MEMBER(imgstore_save_options, size, 0, 8);
