@@ -302,8 +302,8 @@ static int32_t open_source(ims_layer_pipe *p, ims_transfer *stream) {
   return IMGSTORE_OK;
 }
 
-int32_t ims_layer_pipe_begin(ims_layer_pipe *p, const imgstore_descriptor *layer, ims_transfer *stream,
-                             const ims_layer_sink *sink) {
+int32_t ims_layer_pipe_begin(ims_layer_pipe *p, const imgstore_descriptor *layer, const ims_digest *diff_id,
+                             ims_transfer *stream, const ims_layer_sink *sink) {
   p->layer = layer;
   p->sink = *sink;
   p->format = ims_media_layer_format(layer->media_type);
@@ -326,7 +326,7 @@ int32_t ims_layer_pipe_begin(ims_layer_pipe *p, const imgstore_descriptor *layer
   p->input_at = p->input_size = 0;
   p->reported_at = p->reported = 0;
   p->busy = true;
-  ims_hash_init(&p->hash, IMS_HASH_SHA256);
+  ims_hash_init(&p->hash, diff_id ? diff_id->algorithm : layer->digest.algorithm);
   ims_task_wake(&p->inflate.task);
   return IMGSTORE_OK;
 }
@@ -387,8 +387,8 @@ static int32_t report(ims_layer_pipe *p, int64_t now) {
 static int32_t check_diff_id(ims_layer_pipe *p, const ims_digest *expected) {
   ims_digest got;
   if (expected->algorithm != p->hash.algorithm)
-    return ims_fail(&p->op->err, IMGSTORE_EUNSUPPORTED, "layer %s: diffID %s is not sha256", p->layer->digest.text,
-                    expected->text);
+    return ims_fail(&p->op->err, IMGSTORE_EUNSUPPORTED, "layer %s: diffID %s has another algorithm",
+                    p->layer->digest.text, expected->text);
   ims_digest_from_hash(&got, &p->hash);
   if (ims_digest_equal(&got, expected))
     return IMGSTORE_OK;

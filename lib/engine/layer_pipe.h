@@ -24,10 +24,11 @@ typedef struct ims_layer_sink {
 int32_t ims_layer_pipe_new(ims_layer_pipe **pipe, imgstore_operation *op, imgstore_store *store, ims_error *err);
 /** True when the layer before is finished and the next may begin. */
 bool ims_layer_pipe_is_idle(const ims_layer_pipe *pipe);
-/** Begins a layer; descriptor must live as long. stream: a transfer that can be followed, or NULL: the blob is in the
- * store. Failures in op->err. */
-int32_t ims_layer_pipe_begin(ims_layer_pipe *pipe, const imgstore_descriptor *layer, ims_transfer *stream,
-                             const ims_layer_sink *sink);
+/** Begins a layer; descriptor must live as long. diff_id: what it will be compared with, NULL when it is not known yet:
+ * then an algorithm like that of the blob's digest is expected. stream: a transfer that can be followed, or NULL: the
+ * blob is in the store. Failures in op->err. */
+int32_t ims_layer_pipe_begin(ims_layer_pipe *pipe, const imgstore_descriptor *layer, const ims_digest *diff_id,
+                             ims_transfer *stream, const ims_layer_sink *sink);
 /**
  * Driver's turn while a layer is under way. diff_id: what it must hash to, NULL: not known yet. IMGSTORE_OK: the layer
  * is finished; IMGSTORE_EAGAIN; or the failure in op->err.

@@ -304,7 +304,7 @@ static int32_t begin(applied_layer *layer, ims_layer_pipe *pipe, ims_transfer *s
     rc = ims_apply_begin_layer(layer->apply, err);
   if (rc)
     return ims_error_prefix(err, "layer %s", layer->descriptor->digest.text);
-  rc = ims_layer_pipe_begin(pipe, layer->descriptor, stream, &sink);
+  rc = ims_layer_pipe_begin(pipe, layer->descriptor, &layer->record.diff_id, stream, &sink);
   if (!rc) {
     layer->pipe = pipe;
     layer->state = LAYER_STREAMING;
