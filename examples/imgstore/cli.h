@@ -26,7 +26,8 @@ typedef struct command {
   const char *examples;
   const option_group *const *groups; /* ends with NULL */
   size_t min_words, max_words;
-  int (*run)(cli *c); /* returns the exit status */
+  size_t option_words; /* options come before this word; 0: anywhere */
+  int (*run)(cli *c);  /* returns the exit status */
 } command;
 
 struct cli {
@@ -35,6 +36,7 @@ struct cli {
   text root; /* folder of the store */
   imgstore_context *context;
   imgstore_store *store;
+  imgstore_rootfs_dir *rootfs_dir;
   bool json_messages; /* what goes to standard error is JSON lines */
 };
 
@@ -46,6 +48,7 @@ extern const command command_access, command_catalog;
 extern const command command_copy, command_push, command_sync;
 extern const command command_attach, command_referrers;
 extern const option_group group_global, group_policy, group_registry, group_unpack;
+extern const command command_create, command_mount, command_umount, command_delete, command_bundle, command_run;
 
 /* --- session.c -----------------------------------------------------------------------------------------------------
  */
@@ -75,6 +78,26 @@ int cli_open_layer_dirs(cli *c, bool make, imgstore_rootfs_dir **dir);
 int cli_prune_layer_dirs(cli *c, uint64_t *total);
 /** The part of du about layer directories; nothing when there are none. */
 int cli_print_layer_dirs(cli *c, bool json);
+/** Opens the rootfs directory beside the store; create: makes both. Without them it says so: CLI_FAILED. */
+int cli_open_rootfs_dir(cli *c, bool create);
+/** Opens the store, its rootfs directory and the instance. Returns an exit status. */
+int cli_open_rootfs(cli *c, const char *name, imgstore_rootfs **rootfs);
+
+/* --- cmd_ls_rootfs.c, bundle_options.c -----------------------------------------------------------------------------
+ */
+
+/** ls --rootfs. */
+int cli_list_rootfs(cli *c, bool json, bool quiet);
+
+typedef struct bundle_settings {
+  imgstore_bundle_options options; /* points to the lists */
+  const char **env;
+} bundle_settings;
+
+extern const option_group group_bundle;
+/** Reads the options of group_bundle; args: the command, or none. false after a message: CLI_USAGE. */
+bool cli_bundle_settings(cli *c, const char **args, size_t count, bundle_settings *settings);
+void bundle_settings_free(bundle_settings *settings);
 
 /* --- registry_options.c --------------------------------------------------------------------------------------------
  */

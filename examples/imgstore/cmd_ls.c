@@ -13,6 +13,7 @@ static const option ls_options[] = {{OPTION_QUIET, 'q', "quiet", NULL, "print on
                                     {OPTION_DIGESTS, 0, "digests", NULL, "show digests"},
                                     {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole IDs"},
                                     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
+                                    {OPTION_ROOTFS, 0, "rootfs", NULL, "list the instances, not the images"},
                                     {0, 0, NULL, NULL, NULL}};
 static const option_group ls_group = {"Options", ls_options};
 
@@ -120,6 +121,8 @@ static int run(cli *c) {
   familiar name = {0};
   if (!cli_format(c, &l.json))
     return CLI_USAGE;
+  if (option_given(&c->args, OPTION_ROOTFS))
+    return cli_list_rootfs(c, l.json, l.quiet);
   l.status = cli_open_store(c, STORE_READ);
   if (l.status != CLI_OK)
     return l.status;

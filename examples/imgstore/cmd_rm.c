@@ -87,7 +87,7 @@ static int run(cli *c) {
     if (code != IMGSTORE_OK)
       status = cli_failed(c, code, &error);
     if (code == IMGSTORE_ECONFLICT)
-      cli_message(c, "rm --force removes all names of an image");
+      cli_message(c, "rm --force removes all names of an image; delete takes the instances away that use one");
     print_removed(c, report);
     imgstore_report_free(report);
   }

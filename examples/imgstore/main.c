@@ -24,6 +24,7 @@ static const command *const commands[] = {
     &command_inspect, &command_tag,  &command_rm,    &command_load,   &command_save,      &command_import,
     &command_unpack,  &command_du,   &command_prune, &command_verify, &command_index,     &command_access,
     &command_catalog, &command_push, &command_copy,  &command_attach, &command_referrers, &command_sync,
+    &command_create,  &command_mount, &command_umount, &command_delete,    &command_bundle, &command_run,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -117,6 +118,7 @@ static int run_command(cli *c, int argc, char **argv, int from) {
   char who[64];
   const command *cmd = c->command;
   snprintf(who, sizeof who, "imgstore %s", cmd->name);
+  c->args.option_words = cmd->option_words;
   if (arguments_read(&c->args, who, cmd->groups, argc, argv, from, false) < 0)
     return CLI_USAGE;
   if (option_given(&c->args, OPTION_HELP)) {

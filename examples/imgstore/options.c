@@ -106,6 +106,7 @@ int arguments_read(arguments *a, const char *who, const option_group *const *gro
       if (stop_at_word)
         return i;
       a->words[a->count++] = argument;
+      options_ended = options_ended || a->count == a->option_words;
     } else if (strcmp(argument, "--") == 0) {
       options_ended = true;
     } else if (argument[1] == '-') {

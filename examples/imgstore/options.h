@@ -91,7 +91,24 @@ enum {
   OPTION_FETCH,
   OPTION_ARTIFACT_TYPE,
   OPTION_MEDIA_TYPE,
-  OPTION_ANNOTATION
+  OPTION_ANNOTATION,
+  OPTION_READ_ONLY,
+  OPTION_ROOTFS,
+  OPTION_NOSUID,
+  OPTION_NODEV,
+  OPTION_NOEXEC,
+  OPTION_WAY,
+  OPTION_FUSE_PROGRAM,
+  OPTION_LAZY,
+  OPTION_ROOTLESS,
+  OPTION_TERMINAL,
+  OPTION_USER,
+  OPTION_ENV,
+  OPTION_WORKDIR,
+  OPTION_ENTRYPOINT,
+  OPTION_HOSTNAME,
+  OPTION_NETWORK,
+  OPTION_RM
 };
 
 typedef struct arguments {
@@ -102,6 +119,7 @@ typedef struct arguments {
   size_t option_count;
   const char **words; /* what is not an option */
   size_t count;
+  size_t option_words; /* after so many words everything is a word; 0: options may stand anywhere */
 } arguments;
 
 /** Room for argc arguments. false: out of memory. */

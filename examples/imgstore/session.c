@@ -126,7 +126,31 @@ int cli_need_store(cli *c, int how) {
   return status;
 }
 
+int cli_open_rootfs_dir(cli *c, bool create) {
+  imgstore_rootfs_dir_options options;
+  imgstore_error *error = NULL;
+  int status = cli_need_store(c, STORE_WRITE);
+  if (status != CLI_OK)
+    return status;
+  imgstore_rootfs_dir_options_init(&options, sizeof options);
+  options.flags = create ? 0 : IMGSTORE_ROOTFS_DIR_NO_CREATE;
+  int32_t code = imgstore_rootfs_dir_open(c->store, NULL, &options, &c->rootfs_dir, &error);
+  if (code != IMGSTORE_ENOTFOUND || create)
+    return code ? cli_failed(c, code, &error) : CLI_OK;
+  imgstore_error_free(error);
+  cli_message(c, "there are no instances yet");
+  return CLI_FAILED;
+}
+
+int cli_open_rootfs(cli *c, const char *name, imgstore_rootfs **rootfs) {
+  imgstore_error *error = NULL;
+  int status = c->rootfs_dir ? CLI_OK : cli_open_rootfs_dir(c, false);
+  int32_t code = status == CLI_OK ? imgstore_rootfs_open(c->rootfs_dir, name, rootfs, &error) : IMGSTORE_OK;
+  return code ? cli_failed(c, code, &error) : status;
+}
+
 void cli_close(cli *c) {
+  imgstore_rootfs_dir_close(c->rootfs_dir);
   imgstore_store_close(c->store);
   imgstore_context_free(c->context);
   text_free(&c->root);

@@ -60,6 +60,8 @@ typedef struct imgstore_report imgstore_report;
 typedef struct imgstore_bytes imgstore_bytes;
 /** A directory of applied layers and of instances. Single owner. */
 typedef struct imgstore_rootfs_dir imgstore_rootfs_dir;
+/** An instance of an image: a root file system with a layer of its own. Single owner. */
+typedef struct imgstore_rootfs imgstore_rootfs;
 /** Details of a failure. Single owner. */
 typedef struct imgstore_error imgstore_error;
 

@@ -17,6 +17,7 @@
 #include "imgstore/reference.h"
 #include "imgstore/registry.h"
 #include "imgstore/report.h"
+#include "imgstore/rootfs.h"
 #include "imgstore/rootfs_dir.h"
 #include "imgstore/storage.h"
 #include "imgstore/store.h"

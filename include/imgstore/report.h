@@ -30,6 +30,7 @@ enum {
   IMGSTORE_REPORT_SENT = 21,       /**< digest, size, detail (type): a blob or manifest that was sent, or would be */
   IMGSTORE_REPORT_PRESENT = 22,    /**< digest, size, detail: one that the destination had */
   IMGSTORE_REPORT_MOUNTED = 23,    /**< digest, size, detail: one that it took from its own repository in name */
+  IMGSTORE_REPORT_ROOTFS = 30,     /**< name: an instance; digest: its manifest; detail: the name of its image */
   IMGSTORE_REPORT_LAYER_DIR = 31   /**< name: a layer directory; digest: its chainID; size: its bytes */
 };
 

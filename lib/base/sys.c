@@ -129,6 +129,7 @@ const ims_sys ims_sys_default = {
     .memfd_create = memfd_create,
     .readlinkat = readlinkat,
     .getdents64 = default_getdents64,
+    .fstatvfs = fstatvfs,
     .statx = statx,
     .flistxattr = flistxattr,
     .fgetxattr = fgetxattr,

@@ -9,6 +9,7 @@
 
 #include <stdint.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/types.h>
 #include <time.h>
 
@@ -72,6 +73,7 @@ typedef struct ims_sys {
   ssize_t (*readlinkat)(int dir, const char *path, char *buffer, size_t size);
   /** getdents64(2); entries are parsed by the caller. */
   long (*getdents64)(int fd, void *buffer, size_t size);
+  int (*fstatvfs)(int fd, struct statvfs *st);
   int (*statx)(int dir, const char *path, int flags, unsigned mask, struct statx *st);
   ssize_t (*flistxattr)(int fd, char *names, size_t size);
   ssize_t (*fgetxattr)(int fd, const char *name, void *value, size_t size);

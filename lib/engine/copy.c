@@ -10,6 +10,7 @@
 #include "engine/bring.h"
 #include "engine/publish.h"
 #include "engine/registry_handle.h"
+#include "store/holds.h"
 
 /* --- names of a store ------------------------------------------------------------------------------------------------
  */
@@ -28,7 +29,7 @@ static bool has_tag(const char *name, const char *tag) {
 
 static int32_t match(void *data, const char *name, const ims_target *target) {
   search *s = data;
-  if (s->tag && !has_tag(name, s->tag))
+  if (ims_ref_is_hold(name) || (s->tag && !has_tag(name, s->tag)))
     return IMGSTORE_OK;
   if (s->found++)
     return IMGSTORE_OK;

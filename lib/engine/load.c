@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "imgstore/archive.h"
+#include "store/holds.h"
 
 /* --- names ----------------------------------------------------------------------------------------------------------
  */
@@ -107,7 +108,7 @@ int32_t ims_loading_check(const ims_loading *l) {
  */
 
 static int32_t visit_root(void *data, const char *name, const ims_target *target) {
-  return ims_loading_add(data, name, target);
+  return ims_ref_is_hold(name) ? IMGSTORE_OK : ims_loading_add(data, name, target);
 }
 
 static int32_t open_source(bring *b, const char *path) {

@@ -19,7 +19,7 @@ typedef struct ims_instance_record {
   ims_digest manifest, config;
   bool read_only;
   bool user_xattrs; /**< marks are user.overlay.* */
-  bool id_mapped;   /**< the files have the image's owners; maps are laid over them when mounting */
+  bool id_mapped;   /**< the layers have the image's owners; the maps are laid over them when mounting */
   char **layers;    /**< names of layer directories, base first */
   size_t layer_count;
   imgstore_id_map *uid_map, *gid_map;

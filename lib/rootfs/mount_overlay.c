@@ -137,6 +137,15 @@ static int32_t set_options(mounting *m, bool *old_kernel) {
   return rc;
 }
 
+/* Where it cannot use its work directory the kernel mounts read-only and says so in its log alone. */
+static int32_t check_writable(mounting *m, int made) {
+  struct statvfs st;
+  if (m->overlay->upper < 0 || m->overlay->attributes & ATTR_READ_ONLY || m->sys->fstatvfs(made, &st) != 0 ||
+      !(st.f_flag & ST_RDONLY))
+    return IMGSTORE_OK;
+  return fail(m, EACCES, "the kernel cannot use its upper or work directory");
+}
+
 static int32_t attach(mounting *m, int target) {
   if (m->sys->fsconfig(m->fs, CMD_CREATE, NULL, NULL, 0) != 0)
     return fail(m, errno, "the kernel refuses");
@@ -144,8 +153,8 @@ static int32_t attach(mounting *m, int target) {
   int made = m->sys->fsmount(m->fs, FS_CLOEXEC, attributes);
   if (made < 0)
     return fail(m, errno, "fsmount");
-  int32_t rc = IMGSTORE_OK;
-  if (m->sys->move_mount(made, "", target, "", MOVE_FROM_EMPTY | MOVE_TO_EMPTY) != 0)
+  int32_t rc = check_writable(m, made);
+  if (!rc && m->sys->move_mount(made, "", target, "", MOVE_FROM_EMPTY | MOVE_TO_EMPTY) != 0)
     rc = fail(m, errno, "the target");
   m->sys->close(made);
   return rc;

@@ -16,7 +16,7 @@
 #include "rootfs/apply.h"
 #include "rootfs/entry_error.h"
 
-enum { READ_SIZE = 32768, BATCH_TOTAL = 4 << 20, BATCH_LEAST = 1024, RMDIR_TRIES = 16 };
+enum { READ_SIZE = 32768, BATCH_TOTAL = 4 << 20, BATCH_LEAST = 1024, RMDIR_TRIES = 16, ATTRIBUTE_MOUNT_ROOT = 0x2000 };
 
 typedef struct level {
   dev_t dev;
@@ -63,12 +63,18 @@ static int32_t keeps(removal *r, const level *l, const char *name, bool *keeps, 
   return ims_created_has(r->keep, ims_name_hash(&r->key, l->dev, l->ino, name), keeps, err);
 }
 
+/* Something mounted there, also of the same file system, is not ours to empty. */
+static bool is_mounted(const removal *r, int fd) {
+  struct statx st;
+  return r->sys->statx(fd, "", AT_EMPTY_PATH, 0, &st) == 0 && st.stx_attributes & ATTRIBUTE_MOUNT_ROOT;
+}
+
 /* Adds a level for the directory in fd, which is taken when this succeeds. */
 static int32_t push(removal *r, const ims_opened *opened, bool scan, ims_error *err) {
   struct stat st;
   if (r->sys->fstat(opened->fd, &st) != 0)
     return fail(r, errno, "look at a directory to be removed", err);
-  if (r->depth && st.st_dev != r->levels[0].dev)
+  if (r->depth && (st.st_dev != r->levels[0].dev || is_mounted(r, opened->fd)))
     return fail(r, EBUSY, "remove a mount point", err);
   if (r->depth == r->capacity) {
     size_t capacity = r->capacity ? r->capacity * 2 : 16;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "store/walk.h"
+#include "store/holds.h"
 
 typedef struct marking {
   ims_walk walk;
@@ -230,9 +230,12 @@ int32_t ims_store_remove(imgstore_store *store, const char *name, uint32_t flags
     *err = why;
   if (!rc)
     rc = ims_refs_load(&r.refs, store, err);
+  ims_refs_hide_holds(&r.refs);
   if (!rc) {
     choose_refs(&r, ims_buf_text(&ref_name));
     rc = check_choice(&r, name, ims_buf_text(&ref_name), flags, err);
+    if (!rc)
+      rc = ims_holds_allow(store, &r.refs, name, err);
   }
   if (!rc)
     rc = remove_refs(&r, err);

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "store/store.h"
+#include "store/holds.h"
 #include "json/json.h"
 
 #define INDEX_DIGEST "io.imgstore.index.digest"
@@ -86,17 +86,28 @@ int32_t ims_ref_get(imgstore_store *store, const char *name, ims_target *target,
   return ims_store_fail(rc, "cannot read reference", name, err);
 }
 
-int32_t ims_ref_set(imgstore_store *store, const char *name, const char *expected, const ims_target *target,
-                    ims_error *err) {
+static int32_t put_reference(imgstore_store *store, const char *name, const char *expected, const ims_target *target,
+                             ims_error *err) {
   ims_buf text;
-  if (!name || !*name || !target->digest.algorithm)
-    return ims_fail(err, IMGSTORE_EINVALID, "reference: a name and a digest are needed");
   ims_buf_init(&text, &store->core->alloc, DESCRIPTOR_MAX);
   int32_t rc = write_descriptor(&text, target);
   if (!rc)
     rc = store->storage.reference_set(store->storage.user_data, name, expected, ims_buf_text(&text), text.size);
   ims_buf_free(&text);
   return ims_store_fail(rc, "cannot set reference", name, err);
+}
+
+int32_t ims_ref_set(imgstore_store *store, const char *name, const char *expected, const ims_target *target,
+                    ims_error *err) {
+  if (!name || !*name || !target->digest.algorithm)
+    return ims_fail(err, IMGSTORE_EINVALID, "reference: a name and a digest are needed");
+  if (ims_ref_is_hold(name))
+    return ims_fail(err, IMGSTORE_EINVALID, "reference %s: names that begin so are reserved", name);
+  return put_reference(store, name, expected, target, err);
+}
+
+int32_t ims_hold_put(imgstore_store *store, const char *name, const ims_target *target, ims_error *err) {
+  return put_reference(store, name, NULL, target, err);
 }
 
 int32_t ims_ref_remove(imgstore_store *store, const char *name, const char *expected, ims_error *err) {

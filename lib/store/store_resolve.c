@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "oci/mediatype.h"
 #include "oci/reference.h"
-#include "store/walk.h"
+#include "store/holds.h"
 
 enum { MIN_DIGITS = 4, MAX_LISTED = 8 };
 
@@ -184,6 +184,8 @@ static bool is_of_repository(const char *name, const imgstore_reference *r) {
 static int32_t match_digest(void *data, const char *name, const ims_target *target) {
   digest_search *s = data;
   const ims_digest *want = &s->reference->digest;
+  if (ims_ref_is_hold(name))
+    return IMGSTORE_OK;
   if (!ims_digest_equal(&target->digest, want) && !ims_digest_equal(&target->index, want))
     return IMGSTORE_OK;
   bool same = is_of_repository(name, s->reference);
@@ -232,6 +234,8 @@ int32_t ims_store_resolve(imgstore_store *store, const char *name, ims_target *t
   ims_buf_clear(ref_name);
   if (!name || !*name)
     return ims_fail(err, IMGSTORE_EINVALID, "image: the name is empty");
+  if (ims_ref_is_hold(name))
+    return ims_fail(err, IMGSTORE_ENOTFOUND, "image %s: not in the store", name);
   int32_t rc = by_reference(store, name, target, ref_name, err);
   if (rc == IMGSTORE_ENOTFOUND)
     rc = by_exact_name(store, name, target, ref_name, err);

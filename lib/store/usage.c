@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
-#include "store/walk.h"
+#include "store/holds.h"
 
 enum { SHARED = 1u << 0 }; /* flag in the inventory: more than one image reaches it */
 
@@ -23,6 +23,7 @@ static int32_t begin(accounting *a, imgstore_store *store, ims_error *err) {
   ims_digest_set_init(&a->owners, &store->core->alloc);
   ims_walk_init(&a->walk, store, false);
   int32_t rc = ims_refs_load(&a->refs, store, err);
+  ims_refs_hide_holds(&a->refs);
   return rc ? rc : ims_inventory_load(&a->present, store, NULL, NULL, err);
 }
 

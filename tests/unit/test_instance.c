@@ -1,0 +1,332 @@
+/*
+ * tests/unit/test_instance.c - instances on the disk, with layer directories made by hand: names, records, holds, and
+ * each system call and each allocation of making and deleting one fails in turn.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "rootfs/instance.h"
+#include "rootfs/instance_hold.h"
+#include "store/holds.h"
+#include "store_fixture.h"
+
+#define LAYER "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-t"
+#define IMAGE "docker.io/library/x:1"
+
+typedef struct world {
+  char *path;
+  ims_core *core;
+  imgstore_store *store;
+  ims_rootfs_dir *dir;
+  fixture_image image;
+  int top;
+} world;
+
+static const imgstore_rootfs_dir_options dir_options = {.size = sizeof dir_options,
+                                                        .durability = IMGSTORE_DURABILITY_NONE};
+
+/* All calls; those of the fixture count and fail, and so do the ones that only instances make. */
+static ims_sys calls;
+
+static int faulty_fchown(int fd, uid_t uid, gid_t gid) {
+  struct stat st;
+  return fixture_sys.fstat(fd, &st) ? -1 : ims_sys_default.fchown(fd, uid, gid);
+}
+
+static int faulty_futimens(int fd, const struct timespec times[2]) {
+  struct stat st;
+  return fixture_sys.fstat(fd, &st) ? -1 : ims_sys_default.futimens(fd, times);
+}
+
+static void set_calls(void) {
+  calls = ims_sys_default;
+#define USE(name) calls.name = fixture_sys.name
+  USE(openat), USE(pread), USE(pwrite), USE(ftruncate), USE(fallocate), USE(fsync), USE(fdatasync), USE(fstat);
+  USE(fstatat), USE(mkdirat), USE(unlinkat), USE(renameat2), USE(fchmod), USE(flock), USE(getdents64);
+#undef USE
+  calls.fchown = faulty_fchown;
+  calls.futimens = faulty_futimens;
+}
+
+static void open_world(world *w, const ims_alloc *alloc) {
+  set_calls();
+  w->core = fixture_core(&calls, alloc);
+  assert_non_null(w->core);
+  assert_int_equal(fixture_open(w->core, w->path, 0, IMGSTORE_DURABILITY_NONE, &w->store, NULL), 0);
+  assert_int_equal(ims_rootfs_dir_open(&w->dir, w->store, NULL, &dir_options, NULL), 0);
+}
+
+static void close_world(world *w) {
+  ims_rootfs_dir_unref(w->dir);
+  ims_store_unref(w->store);
+  ims_core_unref(w->core);
+}
+
+static void begin(world *w) {
+  ims_error err = IMS_ERROR_INIT;
+  fixture_fault_now = (fixture_fault){.at = -1};
+  w->path = fixture_directory();
+  open_world(w, NULL);
+  fixture_image_init(&w->image, "x");
+  assert_int_equal(fixture_image_put(w->store, &w->image, "x", &err), 0);
+  assert_int_equal(ims_ref_set(w->store, IMAGE, NULL, &w->image.target, &err), 0);
+  int layers = w->dir->folder[IMS_ROOTFS_LAYERS];
+  assert_int_equal(mkdirat(layers, LAYER, 0700), 0);
+  assert_int_equal(mkdirat(layers, LAYER "/root", 0750), 0);
+  w->top = openat(layers, LAYER "/root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  assert_true(w->top >= 0);
+}
+
+static void end(world *w) {
+  close(w->top);
+  close_world(w);
+  fixture_remove(w->path);
+}
+
+static int32_t fill(world *w, ims_instance_record *r, bool read_only) {
+  ims_instance_record_init(r, &w->core->alloc);
+  ims_instance_record_set_created(r, 1600000000000000000);
+  r->manifest = w->image.target.digest;
+  r->config = w->image.config;
+  r->read_only = read_only;
+  r->image = ims_strdup(r->alloc, IMAGE);
+  r->layers = ims_calloc(r->alloc, 1, sizeof *r->layers);
+  if (r->layers && (r->layers[0] = ims_strdup(r->alloc, LAYER)))
+    r->layer_count = 1;
+  return r->image && r->layer_count ? IMGSTORE_OK : IMGSTORE_ENOMEM;
+}
+
+static int32_t create(world *w, const char *name, ims_error *err) {
+  ims_instance_record record;
+  ims_instance instance;
+  int32_t rc = fill(w, &record, false);
+  if (!rc)
+    rc = ims_instance_create(&instance, w->dir, name, &record, w->top, err);
+  if (!rc)
+    ims_instance_close(&instance);
+  ims_instance_record_free(&record);
+  return rc;
+}
+
+static int32_t count_one(void *data, const char *name, const ims_instance_record *record, const ims_error *why) {
+  (void)name;
+  (void)why;
+  *(int *)data += record ? 1 : 100;
+  return IMGSTORE_OK;
+}
+
+static int count(world *w) {
+  int found = 0;
+  assert_int_equal(ims_instance_list(w->dir, count_one, &found, NULL), 0);
+  return found;
+}
+
+static int32_t count_hold(void *data, const char *name, const ims_target *target) {
+  (void)target;
+  *(int *)data += ims_ref_is_hold(name);
+  return IMGSTORE_OK;
+}
+
+static int holds(world *w) {
+  int found = 0;
+  assert_int_equal(ims_ref_list(w->store, count_hold, &found, NULL), 0);
+  return found;
+}
+
+/* --- tests -----------------------------------------------------------------------------------------------------------
+ */
+
+static void test_names(void **state) {
+  static const char *const good[] = {"a", "0", "A.b_c-d", "x..y", NULL};
+  static const char *const bad[] = {"", ".", "..", "-a", "_a", ".a", "a/b", "a b", "\xc3\xa9", "a\n", "a:b", NULL};
+  char longest[IMS_INSTANCE_NAME_MAX + 2];
+  for (int i = 0; good[i]; i++)
+    assert_int_equal(ims_instance_check_name(good[i], NULL), 0);
+  for (int i = 0; bad[i]; i++)
+    assert_int_equal(ims_instance_check_name(bad[i], NULL), IMGSTORE_EINVALID);
+  memset(longest, 'a', sizeof longest);
+  longest[IMS_INSTANCE_NAME_MAX + 1] = '\0';
+  assert_int_equal(ims_instance_check_name(longest, NULL), IMGSTORE_EINVALID);
+  longest[IMS_INSTANCE_NAME_MAX] = '\0';
+  assert_int_equal(ims_instance_check_name(longest, NULL), 0);
+}
+
+static void test_record(void **state) {
+  world w;
+  ims_instance_record r, back;
+  ims_buf text;
+  const imgstore_id_map map[2] = {{0, 100000, 1000}, {1000, 5, UINT32_MAX}};
+  begin(&w);
+  assert_int_equal(fill(&w, &r, true), 0);
+  r.id_mapped = r.user_xattrs = true;
+  r.uid_map = ims_calloc(r.alloc, 2, sizeof map[0]);
+  memcpy(r.uid_map, map, sizeof map);
+  r.uid_map_count = 2;
+  ims_buf_init(&text, r.alloc, IMS_INSTANCE_RECORD_MAX);
+  assert_int_equal(ims_instance_record_write(&r, &text, NULL), 0);
+  ims_instance_record_init(&back, r.alloc);
+  assert_int_equal(ims_instance_record_read(&back, ims_buf_text(&text), text.size, "x", NULL), 0);
+  assert_string_equal(back.created, "2020-09-13T12:26:40Z");
+  assert_string_equal(back.image, IMAGE);
+  assert_string_equal(back.layers[0], LAYER);
+  assert_true(back.read_only && back.id_mapped && back.user_xattrs && back.uid_map_count == 2 && !back.gid_map_count);
+  assert_memory_equal(back.uid_map, map, sizeof map);
+  /* Every prefix of it is refused. */
+  for (size_t size = 0; size + 2 < text.size; size++) {
+    ims_instance_record cut;
+    ims_instance_record_init(&cut, r.alloc);
+    assert_int_equal(ims_instance_record_read(&cut, ims_buf_text(&text), size, "x", NULL), IMGSTORE_ECORRUPT);
+    ims_instance_record_free(&cut);
+  }
+  ims_instance_record_free(&back);
+  ims_instance_record_free(&r);
+  ims_buf_free(&text);
+  end(&w);
+}
+
+static void test_create_open_delete(void **state) {
+  world w;
+  ims_instance one, two;
+  ims_error err = IMS_ERROR_INIT;
+  struct stat st;
+  int fd;
+  begin(&w);
+  assert_int_equal(create(&w, "web", &err), 0);
+  assert_int_equal(create(&w, "web", &err), IMGSTORE_EEXISTS);
+  assert_int_equal(count(&w), 1);
+  assert_int_equal(holds(&w), 1);
+  assert_int_equal(ims_instance_open(&one, w.dir, "web", NULL), 0);
+  assert_int_equal(ims_instance_open(&two, w.dir, "web", NULL), 0);
+  assert_int_equal(ims_instance_open_dir(&one, IMS_INSTANCE_UPPER, &fd, NULL), 0);
+  assert_int_equal(fstat(fd, &st), 0);
+  assert_int_equal(st.st_mode & 07777, 0750);
+  close(fd);
+  ims_error_clear(&err);
+  assert_int_equal(ims_instance_delete(w.dir, "web", NULL, NULL, NULL, &err), IMGSTORE_EBUSY);
+  ims_instance_close(&one);
+  assert_int_equal(ims_instance_delete(w.dir, "web", NULL, NULL, NULL, NULL), IMGSTORE_EBUSY);
+  ims_instance_close(&two);
+  assert_int_equal(ims_instance_delete(w.dir, "web", NULL, NULL, NULL, NULL), 0);
+  assert_int_equal(ims_instance_delete(w.dir, "web", NULL, NULL, NULL, NULL), IMGSTORE_ENOTFOUND);
+  assert_int_equal(ims_instance_open(&one, w.dir, "web", NULL), IMGSTORE_ENOTFOUND);
+  assert_int_equal(count(&w), 0);
+  assert_int_equal(holds(&w), 0);
+  end(&w);
+}
+
+static void test_holds(void **state) {
+  world w;
+  ims_error err = IMS_ERROR_INIT;
+  begin(&w);
+  assert_int_equal(create(&w, "b", NULL), 0);
+  assert_int_equal(create(&w, "a", NULL), 0);
+  assert_int_equal(ims_store_remove(w.store, IMAGE, 0, NULL, &err), IMGSTORE_ECONFLICT);
+  assert_non_null(strstr(err.message, "a, b in "));
+  assert_int_equal(ims_store_remove(w.store, w.image.target.digest.text, IMGSTORE_REMOVE_ALL_NAMES, NULL, NULL),
+                   IMGSTORE_ECONFLICT);
+  assert_int_equal(ims_ref_set(w.store, IMS_HOLD_PREFIX "x", NULL, &w.image.target, NULL), IMGSTORE_EINVALID);
+  /* An instance that vanished without this library: the hold goes with the clean-up, not before. */
+  assert_int_equal(renameat(w.dir->folder[IMS_ROOTFS_INSTANCES], "a", w.dir->folder[IMS_ROOTFS_TRASH], "a"), 0);
+  ims_holds_clean(w.dir);
+  assert_int_equal(holds(&w), 1);
+  assert_int_equal(renameat(w.dir->folder[IMS_ROOTFS_INSTANCES], "b", w.dir->folder[IMS_ROOTFS_TRASH], "b"), 0);
+  ims_holds_clean(w.dir);
+  assert_int_equal(holds(&w), 0);
+  assert_int_equal(ims_store_remove(w.store, IMAGE, 0, NULL, NULL), 0);
+  end(&w);
+}
+
+/* Whatever failed: afterwards there is a whole instance that holds its image, or none. */
+static void check_state(world *w, const char *name) {
+  ims_instance instance;
+  fixture_fault_now.at = -1;
+  ims_rootfs_dir_clean(w->dir);
+  ims_holds_clean(w->dir);
+  int found = count(w);
+  assert_true(found <= 1);
+  assert_int_equal(holds(w), found);
+  if (found) {
+    assert_int_equal(ims_instance_open(&instance, w->dir, name, NULL), 0);
+    ims_instance_close(&instance);
+  }
+}
+
+static void test_each_call_fails(void **state) {
+  static const int errors[] = {EIO, ENOSPC};
+  world w;
+  begin(&w);
+  for (int e = 0; e < 2; e++) {
+    bool failed = true;
+    for (long at = 0; failed; at++) {
+      ims_error err = IMS_ERROR_INIT;
+      fixture_fault_now = (fixture_fault){.at = at, .os_errno = errors[e]};
+      int32_t rc = create(&w, "web", &err);
+      failed = fixture_fault_now.seen > at;
+      assert_true(!rc || (failed && *err.message));
+      check_state(&w, "web");
+      if (count(&w) == 0)
+        continue;
+      for (long del = 0; count(&w); del++) {
+        ims_error_clear(&err);
+        fixture_fault_now = (fixture_fault){.at = del, .os_errno = errors[e]};
+        rc = ims_instance_delete(w.dir, "web", NULL, NULL, NULL, &err);
+        assert_true(!rc || *err.message);
+        check_state(&w, "web");
+      }
+    }
+  }
+  end(&w);
+}
+
+static void test_each_allocation_fails(void **state) {
+  world w;
+  begin(&w);
+  close_world(&w);
+  fixture_memory memory = {.at = -1};
+  const ims_alloc alloc = fixture_allocator(&memory);
+  open_world(&w, &alloc);
+  long live = memory.live;
+  bool failed = true;
+  for (long at = 0; failed; at++) {
+    ims_error err = IMS_ERROR_INIT;
+    memory.seen = 0;
+    memory.at = at;
+    int32_t rc = create(&w, "web", &err);
+    failed = memory.seen > at;
+    memory.at = -1;
+    assert_true(rc == IMGSTORE_OK || (failed && rc == IMGSTORE_ENOMEM));
+    check_state(&w, "web");
+    assert_int_equal(memory.live, live);
+    for (long del = 0; count(&w); del++) {
+      memory.seen = 0;
+      memory.at = del;
+      rc = ims_instance_delete(w.dir, "web", NULL, NULL, NULL, &err);
+      memory.at = -1;
+      assert_true(rc == IMGSTORE_OK || rc == IMGSTORE_ENOMEM);
+      check_state(&w, "web");
+      assert_int_equal(memory.live, live);
+    }
+  }
+  end(&w);
+}
+
+int main(void) {
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_names),
+      cmocka_unit_test(test_record),
+      cmocka_unit_test(test_create_open_delete),
+      cmocka_unit_test(test_holds),
+      cmocka_unit_test(test_each_call_fails),
+      cmocka_unit_test(test_each_allocation_fails),
+  };
+  return cmocka_run_group_tests(tests, NULL, NULL);
+}
