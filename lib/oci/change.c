@@ -83,8 +83,8 @@ static bool next_word(const char **at, char *out, size_t *size) {
 static int32_t put_pairs(ims_change_set *set, int32_t list, const char *rest, char *word, bool joined, ims_error *err) {
   size_t size;
   int32_t rc = IMGSTORE_OK;
-  const char *at = rest, *first = rest + strcspn(rest, " \t=");
-  if (*first != '=') {
+  const char *at = rest, *first = rest;
+  if (next_word(&first, word, &size) && !strchr(word, '=')) {
     const char *value = first + strspn(first, " \t");
     if (!*value)
       return ims_fail(err, IMGSTORE_EINVALID, "needs NAME=VALUE");
@@ -115,9 +115,10 @@ static int32_t put_pairs(ims_change_set *set, int32_t list, const char *rest, ch
 
 static int32_t put_array(ims_change_set *set, int32_t list, const char *text, bool keyed, ims_error *err) {
   ims_json *json;
-  int32_t rc = ims_json_parse(&json, set->alloc, text, strlen(text), "array", err);
+  ims_error why = IMS_ERROR_INIT;
+  int32_t rc = ims_json_parse(&json, set->alloc, text, strlen(text), "array", &why);
   if (rc)
-    return rc == IMGSTORE_ENOMEM ? rc : IMGSTORE_EINVALID;
+    return rc == IMGSTORE_ENOMEM ? ims_fail_nomem(err) : ims_fail(err, IMGSTORE_EINVALID, "%s", why.message);
   for (const ims_json_value *v = ims_json_first(ims_json_root(json)); !rc && v; v = ims_json_next(v)) {
     const char *item = ims_json_string(v);
     if (!item)
