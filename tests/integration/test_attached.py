@@ -2,6 +2,7 @@
 import base64
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -17,6 +18,7 @@ from images import ARCHITECTURE, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, OTHER_ARCH
 
 SPDX = "https://spdx.dev/Document"
 SLSA = "https://slsa.dev/provenance/v1"
+SKOPEO = os.environ.get("SKOPEO", "skopeo")  # one with sigstore
 KEYS = {}
 
 
@@ -763,6 +765,86 @@ class DockerRegistry(program.Case):
         self.ok("attach", "--media-type", "application/sarif+json", name, self.write("report", b"{}"))
         kinds = [json.loads(line)["kind"] for line in self.ok("referrers", "--format", "json", name).splitlines()]
         self.assertEqual(sorted(kinds), ["signature", "spdx", "vulnerability"])
+
+
+
+class Skopeo(program.Case):
+    """skopeo signs as cosign does and reads the same policy files: both must come to the same verdict."""
+
+    def setUp(self):
+        super().setUp()
+        reason = program.lack_of(["docker-registry", "skopeo"])
+        if reason:
+            self.skipTest(reason)
+        server = registry.Registry(self.path("registry"))
+        self.addCleanup(server.stop)
+        self.registry = server
+        os.mkdir(self.path("registries.d"))
+        self.write("registries.d/default.yaml", "default-docker:\n  use-sigstore-attachments: true\n")
+
+    def skopeo(self, *arguments, policy=None):
+        words = [SKOPEO, "--registries.d", self.path("registries.d")]
+        words += ["--policy", policy] if policy else ["--insecure-policy"]
+        done = subprocess.run([*words, "copy", "-q", *arguments], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              timeout=60, check=False)
+        if b"sigstore disabled" in done.stdout:
+            self.skipTest("Debian's skopeo is built without sigstore")
+        return done
+
+    def sign(self, name, key, identity=None):
+        images.simple(self.path("layout"))
+        attachments.write_cosign_key(KEYS[key], self.path("cosign.key"), "secret")
+        self.write("passphrase", "secret")
+        done = self.skopeo("--dest-tls-verify=false", "--sign-by-sigstore-private-key", self.path("cosign.key"),
+                           "--sign-passphrase-file", self.path("passphrase"),
+                           *(["--sign-identity", identity] if identity else []),
+                           f"oci:{self.path('layout')}:latest", f"docker://{name}")
+        self.assertEqual(done.returncode, 0, done.stdout)
+
+    def policy(self, key, identity=None):
+        rule = {"type": "sigstoreSigned", "keyPath": KEYS[key].public,
+                **({"signedIdentity": identity} if identity else {})}
+        return self.write("policy.json", json.dumps({"default": [{"type": "reject"}],
+                                                     "transports": {"docker": {self.registry.host: [rule]}}}))
+
+    def both(self, name, path, accepted):
+        theirs = self.skopeo("--src-tls-verify=false", f"docker://{name}", f"dir:{self.path('out')}", policy=path)
+        ours = self.imgstore("pull", "--policy", path, name)
+        self.assertEqual((theirs.returncode == 0, ours.code == 0), (accepted, accepted), (theirs.stdout, str(ours)))
+
+    def test_verdicts(self):
+        name = self.registry.name("lab/signed", "1")
+        self.sign(name, "good")
+        self.ok("verify", "--key", KEYS["good"].public, name)
+        kinds = [json.loads(line)["kind"] for line in self.ok("referrers", "--format", "json", name).splitlines()]
+        self.assertEqual(kinds, ["signature"])
+        self.both(name, self.policy("good"), True)
+        self.both(name, self.policy("evil"), False)
+        self.both(name, self.policy("good", {"type": "matchExact"}), True)
+        self.both(name, self.policy("good", {"type": "matchRepository"}), True)
+        self.both(name, self.policy("good", {"type": "exactRepository", "dockerRepository": "docker.io/a/b"}), False)
+        self.both(name, self.policy("good", {"type": "exactReference", "dockerReference": name}), True)
+
+    def test_identities(self):
+        name = self.registry.name("lab/signed", "1")
+        self.sign(name, "good", "vendor.example/lab/signed:1")
+        self.both(name, self.policy("good"), False)
+        self.both(name, self.policy("good", {"type": "remapIdentity", "prefix": self.registry.host,
+                                             "signedPrefix": "vendor.example"}), True)
+        self.both(name, self.policy("good", {"type": "remapIdentity", "prefix": self.registry.host + "/la",
+                                             "signedPrefix": "vendor.example/la"}), False)
+        self.ok("verify", "--key", KEYS["good"].public, "--any-identity", name)
+
+    def test_signatures_by_openssl(self):
+        name = self.registry.name("lab/app", "1")
+        place = Place(self.registry.host, "lab/app")
+        image = push_image(place)
+        body = payload(name, image["digest"])
+        place.cosign_sign(image["digest"], [(body, KEYS["good"].sign(body))])
+        self.both(name, self.policy("good"), True)
+        body = payload(name.replace(":1", ":2"), image["digest"])
+        place.cosign_sign(image["digest"], [(body, KEYS["good"].sign(body))])
+        self.both(name, self.policy("good"), False)
 
 
 if __name__ == "__main__":

@@ -280,3 +280,64 @@ class MemoryRegistry:
         return 200, headers, compact({"schemaVersion": 2, "mediaType": OCI_INDEX,
                                       "manifests": found[start:start + self.page]})
 
+
+
+# --- cosign's private keys: PKCS #8 in NaCl's secretbox, the key from a passphrase by scrypt ---
+
+
+def _rotate(value, bits):
+    return ((value << bits) | (value >> (32 - bits))) & 0xffffffff
+
+
+def _salsa_rounds(block):
+    x = list(block)
+    quarters = [(0, 4, 8, 12), (5, 9, 13, 1), (10, 14, 2, 6), (15, 3, 7, 11),
+                (0, 1, 2, 3), (5, 6, 7, 4), (10, 11, 8, 9), (15, 12, 13, 14)]
+    for _ in range(10):
+        for a, b, c, d in quarters:
+            x[b] ^= _rotate((x[a] + x[d]) & 0xffffffff, 7)
+            x[c] ^= _rotate((x[b] + x[a]) & 0xffffffff, 9)
+            x[d] ^= _rotate((x[c] + x[b]) & 0xffffffff, 13)
+            x[a] ^= _rotate((x[d] + x[c]) & 0xffffffff, 18)
+    return x
+
+
+def _salsa_block(key, nonce):
+    """16 words: constants on the diagonal, key, nonce of 16 bytes."""
+    word = lambda data, i: int.from_bytes(data[4 * i:4 * i + 4], "little")
+    sigma = b"expand 32-byte k"
+    return [word(sigma, 0), *[word(key, i) for i in range(4)], word(sigma, 1), *[word(nonce, i) for i in range(4)],
+            word(sigma, 2), *[word(key, i) for i in range(4, 8)], word(sigma, 3)]
+
+
+def secretbox(key, nonce, message):
+    """XSalsa20-Poly1305."""
+    words = lambda values: b"".join(v.to_bytes(4, "little") for v in values)
+    hsalsa = _salsa_rounds(_salsa_block(key, nonce[:16]))
+    subkey = words(hsalsa[i] for i in (0, 5, 10, 15, 6, 7, 8, 9))
+    stream = b""
+    for counter in range((32 + len(message)) // 64 + 1):
+        block = _salsa_block(subkey, nonce[16:] + counter.to_bytes(8, "little"))
+        stream += words((a + b) & 0xffffffff for a, b in zip(block, _salsa_rounds(block)))
+    sealed = bytes(a ^ b for a, b in zip(message, stream[32:]))
+    r = int.from_bytes(stream[:16], "little") & 0x0ffffffc0ffffffc0ffffffc0fffffff
+    total = 0
+    for i in range(0, len(sealed), 16):
+        total = (total + int.from_bytes(sealed[i:i + 16] + b"\1", "little")) * r % ((1 << 130) - 5)
+    tag = (total + int.from_bytes(stream[16:32], "little")) & ((1 << 128) - 1)
+    return tag.to_bytes(16, "little") + sealed
+
+
+def write_cosign_key(key, path, passphrase):
+    """The private key of a Key as cosign keeps it, which is what skopeo and podman sign with."""
+    der = run_tool("openssl", "pkcs8", "-topk8", "-nocrypt", "-in", key.private, "-outform", "DER")
+    salt, nonce = os.urandom(32), os.urandom(24)
+    secret = hashlib.scrypt(passphrase.encode(), salt=salt, n=32768, r=8, p=1, maxmem=1 << 26, dklen=32)
+    text = lambda data: base64.b64encode(data).decode()
+    body = text(compact({"kdf": {"name": "scrypt", "params": {"N": 32768, "r": 8, "p": 1}, "salt": text(salt)},
+                         "cipher": {"name": "nacl/secretbox", "nonce": text(nonce)},
+                         "ciphertext": text(secretbox(secret, nonce, der))}))
+    lines = [body[i:i + 64] for i in range(0, len(body), 64)]
+    with open(path, "w", encoding="ascii") as file:
+        file.write("\n".join(["-----BEGIN ENCRYPTED COSIGN PRIVATE KEY-----", *lines,
+                              "-----END ENCRYPTED COSIGN PRIVATE KEY-----", ""]))
