@@ -64,7 +64,7 @@ static void test_scopes(void **state) {
   static const char *const scopes[] = {"docker.io",
                                        "docker.io/library/alpine",
                                        "docker.io/library/alpine:3",
-                                       "docker.io/library/alpine@" SIGNED_DIGEST,
+                                       ("docker.io/library/alpine@" SIGNED_DIGEST),
                                        "*.example.com",
                                        "*.b.example.com:5000",
                                        "[::1]:5000/a"};

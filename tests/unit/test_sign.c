@@ -319,8 +319,8 @@ static void test_malformed_bundles(void **state) {
       "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.9+json\",\"messageSignature\":{}}",
       "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\"}",
       "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\"messageSignature\":{},\"dsseEnvelope\":{}}",
-      "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\"dsseEnvelope\":{\"payloadType\":"
-      "\"application/vnd.in-toto+json\",\"payload\":\"e30=\",\"signatures\":[]}}",
+      ("{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\"dsseEnvelope\":{\"payloadType\":"
+       "\"application/vnd.in-toto+json\",\"payload\":\"e30=\",\"signatures\":[]}}"),
       "{\"mediaType\":\"application/vnd.dev.sigstore.bundle.v0.3+json\",\"dsseEnvelope\":{\"payloadType\":\"x\"}}"};
   for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
     assert_int_equal(judge_bundle(texts[i], SIGNED_DIGEST, key_p256).verdict, IMS_PROOF_MALFORMED);
