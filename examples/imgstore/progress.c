@@ -126,14 +126,16 @@ const char *progress_state(const progress *p, const row *r) {
 }
 
 static void json_event(const imgstore_event *e) {
-  static const char *const events[] = {"other",     "resolved",  "waiting",   "exists",   "downloading", "downloaded",
-                                       "unpacking", "complete",  "retry",     "warning",  "rate_limit",  "flushing",
-                                       "committed", "preparing", "uploading", "uploaded", "mounted"};
+  static const char *const events[] = {"other",      "resolved",  "waiting",   "exists",    "downloading",
+                                       "downloaded", "unpacking", "complete",  "retry",     "warning",
+                                       "rate_limit", "flushing",  "committed", "preparing", "uploading",
+                                       "uploaded",   "mounted",   "packing",   "packed"};
   static const char *const objects[] = {NULL, "index", "manifest", "config", "layer"};
   text t = {0};
   bool known = e->type > 0 && (size_t)e->type < sizeof events / sizeof *events;
   bool counted = e->type == IMGSTORE_EVENT_DOWNLOADING || e->type == IMGSTORE_EVENT_UNPACKING ||
-                 e->type == IMGSTORE_EVENT_UPLOADING || e->type == IMGSTORE_EVENT_RATE_LIMIT;
+                 e->type == IMGSTORE_EVENT_UPLOADING || e->type == IMGSTORE_EVENT_PACKING ||
+                 e->type == IMGSTORE_EVENT_RATE_LIMIT;
   json_begin(&t);
   json_string(&t, "event", events[known ? e->type : 0]);
   if (e->object >= 0 && (size_t)e->object < sizeof objects / sizeof *objects)
@@ -167,6 +169,8 @@ static int state_after(const row *r, int32_t event) {
   case IMGSTORE_EVENT_UNPACKING:
     /* A layer may be unpacked while it streams in: until it is here the download is what there is to see. */
     return r->state == ROW_DOWNLOADING || r->state == ROW_RETRYING ? -1 : ROW_EXTRACTING;
+  case IMGSTORE_EVENT_PACKED:
+    return ROW_COMPLETE;
   case IMGSTORE_EVENT_COMPLETE:
     /* What was there and needed nothing else stays "Already exists". */
     return r->state == ROW_EXISTS ? ROW_EXISTS : ROW_COMPLETE;
@@ -219,6 +223,10 @@ static void other_event(progress *p, const imgstore_event *e) {
                   words);
     break;
   }
+  case IMGSTORE_EVENT_PACKING:
+    if (!e->done)
+      progress_line(p, "%s: %s", p->words.fetch, words);
+    break;
   case IMGSTORE_EVENT_WARNING:
     progress_line(p, "Warning: %s", words);
     break;

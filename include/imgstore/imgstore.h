@@ -4,6 +4,7 @@
 
 #include "imgstore/archive.h"
 #include "imgstore/attached.h"
+#include "imgstore/builder.h"
 #include "imgstore/common.h"
 #include "imgstore/context.h"
 #include "imgstore/error.h"

@@ -31,7 +31,9 @@ enum {
   IMGSTORE_EVENT_PREPARING = 13, /**< object: it is known and will be sent, unless it is at the destination */
   IMGSTORE_EVENT_UPLOADING = 14, /**< object, done, total */
   IMGSTORE_EVENT_UPLOADED = 15,  /**< object: complete at the destination */
-  IMGSTORE_EVENT_MOUNTED = 16    /**< object: the destination took it from its repository in text */
+  IMGSTORE_EVENT_MOUNTED = 16,   /**< object: the destination took it from its repository in text */
+  IMGSTORE_EVENT_PACKING = 17,   /**< object (a layer that is made), text: what it is made of; done: bytes of its tar */
+  IMGSTORE_EVENT_PACKED = 18     /**< object, digest, text: what it was made of; total: bytes of the blob */
 };
 
 enum {

@@ -46,18 +46,19 @@ void ims_files_close(imgstore_files *files) {
   ims_core_unref(core);
 }
 
-int32_t ims_files_open(imgstore_files **files, imgstore_layer *layer, ims_error *err) {
-  ims_core *core = layer->core;
+/* Takes over stream. */
+static int32_t open_stream(imgstore_files **files, ims_core *core, imgstore_stream *stream, ims_error *err) {
   const ims_tar_limits limits = {core->limits.max_layer_entries, core->limits.max_path_depth};
   *files = NULL;
   imgstore_files *f = ims_calloc(&core->alloc, 1, sizeof *f);
-  if (!f)
+  if (!f) {
+    ims_stream_close(stream);
     return ims_fail_nomem(err);
+  }
   f->core = ims_core_ref(core);
+  f->stream = stream;
   f->input = ims_malloc(&core->alloc, PIECE);
   int32_t rc = f->input ? IMGSTORE_OK : ims_fail_nomem(err);
-  if (!rc)
-    rc = ims_stream_open_layer(&f->stream, layer, IMGSTORE_LAYER_UNCOMPRESSED, err);
   if (!rc)
     rc = ims_tar_reader_new(&f->reader, &core->alloc, &limits, err);
   if (rc) {
@@ -66,6 +67,21 @@ int32_t ims_files_open(imgstore_files **files, imgstore_layer *layer, ims_error 
   }
   *files = f;
   return IMGSTORE_OK;
+}
+
+int32_t ims_files_open(imgstore_files **files, imgstore_layer *layer, ims_error *err) {
+  imgstore_stream *stream;
+  *files = NULL;
+  int32_t rc = ims_stream_open_layer(&stream, layer, IMGSTORE_LAYER_UNCOMPRESSED, err);
+  return rc ? rc : open_stream(files, layer->core, stream, err);
+}
+
+int32_t ims_files_open_blob(imgstore_files **files, imgstore_store *store, const ims_digest *blob, int32_t format,
+                            const ims_digest *diff_id, ims_error *err) {
+  imgstore_stream *stream;
+  *files = NULL;
+  int32_t rc = ims_stream_open(&stream, store, blob, format, diff_id, err);
+  return rc ? rc : open_stream(files, store->core, stream, err);
 }
 
 /* The reader's next event, with more input when it asks; *event MORE: the archive has ended and was verified. */
@@ -135,6 +151,21 @@ static int32_t fill(imgstore_files *f, ims_error *err) {
       f->entry_ended = true;
     }
   }
+  return IMGSTORE_OK;
+}
+
+int32_t ims_files_piece(imgstore_files *f, const uint8_t **data, size_t *size, ims_error *err) {
+  *data = NULL;
+  *size = 0;
+  if (!f->entry)
+    return IMGSTORE_OK;
+  int32_t rc = fill(f, err);
+  if (rc)
+    return rc;
+  *data = f->data;
+  *size = f->data_size;
+  f->position = f->data_offset + f->data_size;
+  f->data_size = 0;
   return IMGSTORE_OK;
 }
 

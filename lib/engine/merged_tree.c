@@ -11,13 +11,20 @@
 #include "rootfs/name_hash.h"
 #include "tar/whiteout.h"
 
-enum { MAX_NODES = 1 << 22, MAX_LINKS = 40, MAX_RESOLVED_PATH = 64 << 10, ROOT = 0, NONE = -1 };
+enum {
+  MAX_NODES = 1 << 22,
+  MAX_LINKS = 40,
+  MAX_RESOLVED_PATH = 64 << 10,
+  ROOT = IMS_MERGED_ROOT,
+  NONE = IMS_MERGED_NONE
+};
 
 typedef struct node {
   int32_t parent, first_child, next_sibling, previous_sibling, next_in_bucket;
   int32_t type; /* IMS_TAR_*; never HARDLINK: a hard link is a copy of its target */
   uint32_t hash;
   size_t touched; /* the last layer, plus one, that made this or something below it */
+  size_t born;    /* the layer that made it */
   char *name;
   char *target; /* of a symbolic link, or NULL */
   ims_merged_file file;
@@ -112,6 +119,8 @@ static int32_t add_child(ims_merged_tree *t, int32_t parent, const char *name, s
   n->first_child = n->next_sibling = n->previous_sibling = NONE;
   n->hash = hash_name(t, parent, name, size);
   n->touched = t->layer + 1;
+  n->born = t->layer;
+  n->file = (ims_merged_file){t->layer, IMS_MERGED_NO_ENTRY, 0};
   touch(t, parent);
   if (parent != NONE)
     link_child(t, parent, t->count);
@@ -434,6 +443,8 @@ static int32_t place(ims_merged_tree *t, const char *path, const ims_tar_entry *
   size_t parent_size;
   const char *name = split(path, &parent_size);
   int32_t dir;
+  if (!*path && entry->type == IMS_TAR_DIRECTORY)
+    t->nodes[ROOT].file = (ims_merged_file){t->layer, number, 0};
   if (!*path || (entry->type == IMS_TAR_CHAR && !entry->major && !entry->minor))
     return IMGSTORE_OK; /* the root is always there; overlay metadata is never made */
   int32_t rc = resolve_dir(t, path, parent_size, true, &dir, err);
@@ -443,6 +454,7 @@ static int32_t place(ims_merged_tree *t, const char *path, const ims_tar_entry *
   if (child == NONE || entry->type != IMS_TAR_DIRECTORY || t->nodes[child].type != IMS_TAR_DIRECTORY)
     return replace(t, dir, name, child, entry, number, err);
   touch(t, child);
+  t->nodes[child].file = (ims_merged_file){t->layer, number, 0};
   return IMGSTORE_OK;
 }
 
@@ -471,4 +483,32 @@ int32_t ims_merged_tree_find(ims_merged_tree *t, const char *path, ims_merged_fi
     return ims_fail(err, IMGSTORE_EINVALID, "\"%s\": is not a regular file", path);
   *file = t->nodes[at].file;
   return IMGSTORE_OK;
+}
+
+/* --- looking at all of it
+ * ----------------------------------------------------------------------------------------------------- */
+
+void ims_merged_tree_get(const ims_merged_tree *t, int32_t i, ims_merged_node *out) {
+  const node *n = &t->nodes[i];
+  *out = (ims_merged_node){n->name, n->type, n->file, n->born};
+}
+
+int32_t ims_merged_tree_parent(const ims_merged_tree *t, int32_t i) {
+  return t->nodes[i].parent;
+}
+
+int32_t ims_merged_tree_first(const ims_merged_tree *t, int32_t dir) {
+  return t->nodes[dir].first_child;
+}
+
+int32_t ims_merged_tree_next(const ims_merged_tree *t, int32_t i) {
+  return t->nodes[i].next_sibling;
+}
+
+int32_t ims_merged_tree_child(const ims_merged_tree *t, int32_t dir, const char *name) {
+  return find_child(t, dir, name, strlen(name));
+}
+
+size_t ims_merged_tree_size(const ims_merged_tree *t) {
+  return (size_t)t->count;
 }

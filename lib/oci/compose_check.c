@@ -135,6 +135,22 @@ int32_t ims_check_item(int32_t list, const ims_pair *item, ims_error *err) {
   }
 }
 
+/* Docker's rules for the first word; durations are 0 or at least a millisecond. */
+int32_t ims_check_healthcheck(const ims_healthcheck *h, ims_error *err) {
+  const char *kind = h->test.items[0].value;
+  bool none = strcmp(kind, "NONE") == 0;
+  if (none ? h->test.count != 1 : h->test.count < 2 || (strcmp(kind, "CMD") != 0 && strcmp(kind, "CMD-SHELL") != 0))
+    return ims_fail(err, IMGSTORE_EINVALID, "healthcheck: the test is not NONE, CMD with arguments or CMD-SHELL");
+  const uint64_t times[] = {h->interval, h->timeout, h->start_period, h->start_interval};
+  for (size_t i = 0; i < 4; i++)
+    if ((times[i] && times[i] < 1000000) || times[i] > UINT64_C(1) << 53)
+      return ims_fail(err, IMGSTORE_EINVALID, "healthcheck: a duration is less than a millisecond or over 2^53 ns");
+  for (size_t i = 0; i < h->test.count; i++)
+    if (ims_check_item(IMGSTORE_IMAGE_CMD, &h->test.items[i], err))
+      return IMGSTORE_EINVALID;
+  return h->retries > 1000 ? ims_fail(err, IMGSTORE_EINVALID, "healthcheck: more than 1000 retries") : IMGSTORE_OK;
+}
+
 /* RFC 6838, section 4.2: restricted-name. */
 static size_t restricted_name(const char *s) {
   size_t size = 0;

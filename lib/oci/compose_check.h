@@ -4,7 +4,7 @@
 #ifndef IMS_OCI_COMPOSE_CHECK_H
 #define IMS_OCI_COMPOSE_CHECK_H
 
-#include "oci/config.h"
+#include "oci/compose.h"
 
 /** UTF-8 without control characters other than tab and line ends. what: for messages. */
 int32_t ims_check_text(const char *text, const char *what, ims_error *err);
@@ -12,6 +12,8 @@ int32_t ims_check_text(const char *text, const char *what, ims_error *err);
 int32_t ims_check_field(int32_t field, const char *text, ims_error *err);
 /** An item of a config's list. list: IMGSTORE_IMAGE_ENV... */
 int32_t ims_check_item(int32_t list, const ims_pair *item, ims_error *err);
+/** A health check whose test is not empty. */
+int32_t ims_check_healthcheck(const ims_healthcheck *healthcheck, ims_error *err);
 /** type/subtype of RFC 6838, without parameters. */
 int32_t ims_check_media_type(const char *text, const char *what, ims_error *err);
 /** Keys that are not empty, values that are text. */

@@ -158,22 +158,6 @@ static int32_t make_list(composer *c, piece *p, int which) {
   return rc;
 }
 
-/* Docker's rules for the first word; durations are 0 or at least a millisecond. */
-static int32_t check_healthcheck(const ims_healthcheck *h, ims_error *err) {
-  const char *kind = h->test.items[0].value;
-  bool none = strcmp(kind, "NONE") == 0;
-  if (none ? h->test.count != 1 : h->test.count < 2 || (strcmp(kind, "CMD") != 0 && strcmp(kind, "CMD-SHELL") != 0))
-    return ims_fail(err, IMGSTORE_EINVALID, "healthcheck: the test is not NONE, CMD with arguments or CMD-SHELL");
-  const uint64_t times[] = {h->interval, h->timeout, h->start_period, h->start_interval};
-  for (size_t i = 0; i < 4; i++)
-    if ((times[i] && times[i] < 1000000) || times[i] > UINT64_C(1) << 53)
-      return ims_fail(err, IMGSTORE_EINVALID, "healthcheck: a duration is less than a millisecond or over 2^53 ns");
-  for (size_t i = 0; i < h->test.count; i++)
-    if (ims_check_item(IMGSTORE_IMAGE_CMD, &h->test.items[i], err))
-      return IMGSTORE_EINVALID;
-  return h->retries > 1000 ? ims_fail(err, IMGSTORE_EINVALID, "healthcheck: more than 1000 retries") : IMGSTORE_OK;
-}
-
 static int32_t make_healthcheck(composer *c, piece *p) {
   const ims_healthcheck *h = c->changes->healthcheck;
   if (!h)
@@ -181,7 +165,7 @@ static int32_t make_healthcheck(composer *c, piece *p) {
   p->state = PIECE_DROP;
   if (!h->test.count)
     return IMGSTORE_OK;
-  int32_t rc = check_healthcheck(h, c->err);
+  int32_t rc = ims_check_healthcheck(h, c->err);
   if (rc)
     return rc;
   static const char *const keys[] = {"Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"};

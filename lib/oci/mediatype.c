@@ -74,6 +74,17 @@ int ims_media_layer_format(const char *media_type) {
   return type ? type->format : -1;
 }
 
+const char *ims_media_in_family(const char *media_type, bool docker) {
+  const known_type *type = find(media_type);
+  for (size_t i = 0; type && i < sizeof known_types / sizeof *known_types; i++) {
+    const known_type *other = &known_types[i];
+    bool is_docker = ims_starts_with(other->name, "application/vnd.docker.");
+    if (other->kind == type->kind && other->format == type->format && is_docker == docker)
+      return other->name;
+  }
+  return NULL;
+}
+
 const char *ims_media_manifest_accept(void) {
   return IMS_MT_OCI_INDEX ", " IMS_MT_OCI_MANIFEST ", " IMS_MT_DOCKER_LIST ", " IMS_MT_DOCKER_MANIFEST;
 }

@@ -33,6 +33,8 @@ int ims_media_kind(const char *media_type);
 const char *ims_media_canonical(const char *media_type);
 /** IMS_FORMAT_* of a layer media type; -1 for something this library does not know (such as +encrypted). */
 int ims_media_layer_format(const char *media_type);
+/** The same kind of document or layer in Docker's family of media types or in the OCI's; NULL when it has none. */
+const char *ims_media_in_family(const char *media_type, bool docker);
 /** The value of the Accept header for manifests: every type that is read. */
 const char *ims_media_manifest_accept(void);
 /** True when two media types are the same but for parameters and case. */

@@ -61,9 +61,8 @@ static int32_t path_failed(const ims_diff *d, ims_error *err) {
 
 /** The path of the cursor's directory or entry in the layer; "./" for the root without a prefix. */
 static int32_t set_path(ims_diff *d, const char *relative, ims_error *err) {
-  ims_buf_clear(&d->path);
-  d->path.size = 0;
-  d->path.size = d->prefix;
+  d->path.failed = IMGSTORE_OK;
+  d->path.size = d->prefix; /* which stays */
   if (d->path.data)
     d->path.data[d->prefix] = '\0';
   ims_buf_puts(&d->path, *relative || d->prefix ? relative : "./");

@@ -224,7 +224,7 @@ static void test_config_bad_items(void **state) {
     c.list[cases[i].list] = &list;
     refuse(&c, cases[i].message);
   }
-  ims_pair twice[] = {{"key", "1"}, {"KEY", "2"}};
+  ims_pair twice[] = {{"key", "1"}, {"key", "2"}};
   const ims_list list = {twice, 2};
   ims_config_changes c = {.list = {[IMGSTORE_IMAGE_LABELS] = &list}};
   refuse(&c, "comes twice");
