@@ -212,6 +212,15 @@ static int32_t fake_perform(void *user_data, int32_t timeout_ms) {
   return 0;
 }
 
+/* Without a descriptor to wait for, the tests would wait between any two steps. */
+static int32_t fake_timeout(void *user_data) {
+  const fake_registry *fake = user_data;
+  for (const fake_exchange *e = fake->running; e && !fake->stall; e = e->next)
+    if (!e->closed && !e->paused)
+      return 0;
+  return -1;
+}
+
 static int32_t fake_resume(void *user_data, void *handle) {
   ((fake_exchange *)handle)->paused = false;
   return 0;
@@ -235,6 +244,7 @@ imgstore_transport fake_transport(fake_registry *fake) {
   transport.start = fake_start;
   transport.resume = fake_resume;
   transport.perform = fake_perform;
+  transport.timeout = fake_timeout;
   transport.close = fake_close;
   return transport;
 }
