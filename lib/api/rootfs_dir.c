@@ -7,6 +7,7 @@
 #include "api/options.h"
 #include "api/result.h"
 #include "engine/layers_job.h"
+#include "rootfs/instance_hold.h"
 
 static const imgstore_rootfs_dir_options dir_defaults = {.size = sizeof(imgstore_rootfs_dir_options)};
 static const imgstore_layers_options layers_defaults = {.size = sizeof(imgstore_layers_options)};
@@ -30,6 +31,8 @@ int32_t imgstore_rootfs_dir_open(imgstore_store *store, const char *path, const 
     rc = ims_fail(&err, IMGSTORE_EINVALID, "durability: %d is not one of IMGSTORE_DURABILITY_*", own.durability);
   if (!rc)
     rc = ims_rootfs_dir_open(dir, store, path, &own, &err);
+  if (!rc)
+    ims_holds_clean(*dir);
   return ims_api_result(rc, &err, &store->core->alloc, error);
 }
 
