@@ -279,8 +279,10 @@ static int32_t setup(attach_job *j, const char *reference, const imgstore_attach
   const char *host = j->registry->own->host;
   ims_error *err = &j->op.err;
   int32_t rc = ims_client_new(&j->client, j->registry, &events, &j->op.cancelled, err);
-  if (!rc)
+  if (!rc) {
+    ims_client_distrust_mirrors(j->client); /* what a tag stands for is the registry's to say when it is changed */
     rc = ims_operation_watch(&j->op, ims_client_fd(j->client), err);
+  }
   if (!rc && !(j->op.report = ims_report_new(&j->op.core->alloc)))
     rc = ims_fail_nomem(err);
   if (!rc)

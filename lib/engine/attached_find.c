@@ -209,8 +209,15 @@ static int32_t add_next_page(ims_finder *f, const ims_find_step *step, const ims
 /* --- documents ------------------------------------------------------------------------------------------------------
  */
 
-static bool is_memory_or_caller(int32_t code) {
-  return code == IMGSTORE_ENOMEM || code == IMGSTORE_ECALLBACK || code == IMGSTORE_ELIMIT;
+static bool is_list(const ims_find_step *step) {
+  return step->kind == STEP_REFERRERS || step->kind == STEP_LIST_TAG;
+}
+
+/* Whether what is wrong with one object is no reason to give up the others. A list that is cut off is one. */
+static bool is_passable(const ims_find_step *step, int32_t code) {
+  bool of_object = code == IMGSTORE_EDIGEST || code == IMGSTORE_EFORMAT || code == IMGSTORE_EUNSUPPORTED ||
+                   code == IMGSTORE_EPROTOCOL;
+  return step->kind != STEP_REFERRERS && (of_object || (code == IMGSTORE_ELIMIT && !is_list(step)));
 }
 
 static int32_t parse(ims_finder *f, const ims_find_step *step, const ims_document *d, imgstore_manifest **m,
@@ -237,14 +244,13 @@ static int32_t take_document(ims_finder *f, ims_find_step *step, const ims_docum
     ims_lane_signal(&f->op->lane);
     return IMGSTORE_OK;
   }
-  if (rc && (step->kind == STEP_REFERRERS || is_memory_or_caller(rc))) {
+  if (rc && !is_passable(step, rc)) {
     f->op->err = why;
     return rc;
   }
   if (rc)
     return warn(f, "%s: left out: %s", step->name, why.message);
-  bool is_list = step->kind == STEP_REFERRERS || step->kind == STEP_LIST_TAG;
-  rc = is_list ? take_list(f, step, m) : take_manifest(f, step, m);
+  rc = is_list(step) ? take_list(f, step, m) : take_manifest(f, step, m);
   imgstore_manifest_unref(m);
   return rc;
 }
@@ -265,6 +271,8 @@ static void on_manifest(void *data, int32_t code, const ims_document *d, const i
   int32_t rc = IMGSTORE_OK;
   if (code == IMGSTORE_ENOTFOUND && step->kind == STEP_MANIFEST)
     rc = warn(f, "%s: left out: %s", step->name, "it is listed but not there");
+  else if (code && code != IMGSTORE_ENOTFOUND && is_passable(step, code))
+    rc = warn(f, "%s: left out: %s", step->name, err->message);
   else if (code && code != IMGSTORE_ENOTFOUND)
     fail(f, code, err);
   else if (!code)

@@ -10,7 +10,7 @@
 #include "sign/key.h"
 #include "sign/payload.h"
 
-enum { IMS_BUNDLE_MAX = 16 << 20, IMS_SIGNATURE_MAX = 16 * 1024, IMS_ENVELOPE_SIGNATURES_MAX = 16 };
+enum { IMS_BUNDLE_MAX = 2 << 20, IMS_SIGNATURE_MAX = 16 * 1024, IMS_ENVELOPE_SIGNATURES_MAX = 16 };
 
 enum { IMS_EVIDENCE_SIMPLE = 1, IMS_EVIDENCE_BUNDLE = 2 };
 

@@ -12,7 +12,7 @@
 #define IMS_MT_IN_TOTO "application/vnd.in-toto+json"
 #define IMS_PREDICATE_SIGN "https://sigstore.dev/cosign/sign/v1"
 
-enum { IMS_PAYLOAD_MAX = 16 << 20, IMS_IDENTITY_MAX = 512, IMS_PREDICATE_MAX = 256 };
+enum { IMS_PAYLOAD_MAX = 1 << 20, IMS_IDENTITY_MAX = 512, IMS_PREDICATE_MAX = 256 };
 
 /** What a signature says about an image. */
 typedef struct ims_claim {

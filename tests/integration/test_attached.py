@@ -230,6 +230,18 @@ class Lies(MemoryCase):
         self.assertEqual([json.loads(line)["kind"] for line in result.out.splitlines()], ["spdx"])
         self.assertEqual(result.err.count("left out"), 3, str(result))
 
+    def test_objects_that_are_too_large(self):
+        good = self.place.referrer(self.image, "application/spdx+json", [(b"{}", "application/spdx+json")])
+        huge = compact({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "x": "y" * (5 << 20)})
+        self.registry.manifests[digest_of(huge)] = (OCI_MANIFEST, huge)
+        self.registry.tags[self.digest.replace(":", "-") + ".sig"] = digest_of(huge)
+        listed = {"mediaType": OCI_MANIFEST, "digest": digest_of(huge), "size": len(huge)}
+        self.registry.referrers_answer = (200, OCI_INDEX, compact(
+            {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [listed, good]}))
+        result = self.imgstore("referrers", "--format", "json", self.name)
+        self.assertEqual((result.code, result.err.count("left out")), (0, 2), str(result))
+        self.assertEqual(json.loads(result.out)["kind"], "spdx")
+
     def test_content_that_was_altered(self):
         self.place.referrer(self.image, "application/spdx+json", [(b"abc", "application/spdx+json")])
         self.registry.blobs[digest_of(b"abc")] = b"abd"
@@ -641,6 +653,13 @@ class Attaching(MemoryCase):
         self.attach("--media-type", "application/sarif+json", "--platform", f"linux/{ARCHITECTURE}", path, name=name)
         subjects = {line["kind"]: line["subject"] for line in self.listed(name=name)}
         self.assertEqual(subjects, {"spdx": index["digest"], "vulnerability": made[ARCHITECTURE]["digest"]})
+
+    def test_a_mirror_does_not_say_what_is_changed(self):
+        mirror = MemoryRegistry()
+        self.addCleanup(mirror.stop)
+        push_image(Place(mirror.host, "lab/app"), "1", b"stale")
+        self.ok("attach", "--mirror", f"http://{mirror.host}", "--media-type", "a/b", self.name, self.write("f", b"f"))
+        self.assertEqual([line["subject"] for line in self.listed()], [self.digest])
 
     def test_what_cannot_be_attached(self):
         path = self.write("f", b"f")

@@ -8,9 +8,11 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "failing_alloc.h"
 #include "imgstore/attached.h"
@@ -286,6 +288,94 @@ static void test_kinds(void **state) {
     assert_int_equal(ims_attached_kind(cases[i].predicate, cases[i].media, cases[i].artifact), cases[i].kind);
 }
 
+/* --- system calls that fail -----------------------------------------------------------------------------------------
+ */
+
+static int calls_left, open_files; /* of the table below */
+
+static bool may_call(void) {
+  errno = EIO;
+  return calls_left-- > 0;
+}
+
+static int failing_openat(int dir, const char *path, int flags, mode_t mode) {
+  int fd = may_call() ? ims_sys_default.openat(dir, path, flags, mode) : -1;
+  open_files += fd >= 0;
+  return fd;
+}
+
+static int failing_fstat(int fd, struct stat *st) {
+  return may_call() ? ims_sys_default.fstat(fd, st) : -1;
+}
+
+static ssize_t failing_read(int fd, void *buffer, size_t size) {
+  return may_call() ? ims_sys_default.read(fd, buffer, size) : -1;
+}
+
+static ssize_t failing_pread(int fd, void *buffer, size_t size, off_t offset) {
+  return may_call() ? ims_sys_default.pread(fd, buffer, size, offset) : -1;
+}
+
+static int counting_close(int fd) {
+  open_files--;
+  return ims_sys_default.close(fd);
+}
+
+static void write_file(const char *folder, const char *name, const char *text) {
+  char path[300];
+  snprintf(path, sizeof path, "%s/%s", folder, name);
+  FILE *file = fopen(path, "w");
+  assert_non_null(file);
+  fputs(text, file);
+  fclose(file);
+}
+
+static int32_t load_and_attach(imgstore_context *context, const char *folder) {
+  char path[300];
+  imgstore_policy *policy = NULL;
+  imgstore_attachment *attachment = NULL;
+  snprintf(path, sizeof path, "%s/policy.json", folder);
+  int32_t rc = imgstore_policy_load(context, path, &policy, NULL);
+  assert_true(!rc == !!policy);
+  if (!rc)
+    rc = imgstore_attachment_new(context, "a/b", &attachment, NULL);
+  if (!rc)
+    rc = imgstore_attachment_add_file(attachment, path, NULL, NULL, NULL);
+  imgstore_attachment_free(attachment);
+  imgstore_policy_free(policy);
+  return rc;
+}
+
+static void test_failing_calls(void **state) {
+  ims_sys table = ims_sys_default;
+  char folder[] = "/tmp/imgstore-policy-XXXXXX", path[300];
+  assert_non_null(mkdtemp(folder));
+  write_file(folder, "policy.json", "{\"default\":[{\"type\":\"sigstoreSigned\",\"keyPath\":\"a.pub\"}]}");
+  write_file(folder, "a.pub", key_p256);
+  table.openat = failing_openat;
+  table.fstat = failing_fstat;
+  table.read = failing_read;
+  table.pread = failing_pread;
+  table.close = counting_close;
+  imgstore_context *context = context_on(NULL);
+  context->sys = &table;
+  int32_t rc = IMGSTORE_EIO;
+  for (int n = 0; rc; n++) {
+    calls_left = n;
+    open_files = 0;
+    rc = load_and_attach(context, folder);
+    assert_true(rc == IMGSTORE_OK || rc == IMGSTORE_EIO);
+    assert_int_equal(open_files, 0);
+    assert_true(n < 100);
+  }
+  imgstore_context_free(context);
+  for (int i = 0; i < 2; i++) {
+    snprintf(path, sizeof path, "%s/%s", folder, i ? "a.pub" : "policy.json");
+    unlink(path);
+  }
+  rmdir(folder);
+}
+
 /* --- no memory ------------------------------------------------------------------------------------------------------
  */
 
@@ -337,7 +427,8 @@ int main(void) {
       cmocka_unit_test(test_scopes),    cmocka_unit_test(test_wrong_scopes_and_rules),
       cmocka_unit_test(test_trials),    cmocka_unit_test(test_file),
       cmocka_unit_test(test_cut_files), cmocka_unit_test(test_too_much),
-      cmocka_unit_test(test_kinds),     cmocka_unit_test(test_no_memory),
+      cmocka_unit_test(test_kinds),     cmocka_unit_test(test_failing_calls),
+      cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
