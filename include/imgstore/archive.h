@@ -73,6 +73,35 @@ IMGSTORE_API int32_t imgstore_save_start(imgstore_store *store, const char *cons
                                          const char *path, const imgstore_save_options *options,
                                          imgstore_operation **operation, imgstore_error **error);
 
+typedef struct imgstore_export_options {
+  size_t size;
+  int32_t fd;              /**< without a path: write to this descriptor, which stays open; -1 (default): none */
+  uint32_t reserved;       /**< 0 */
+  imgstore_write_fn write; /**< without path and fd: write to this callback */
+  void *write_data;
+  imgstore_event_fn progress;
+  void *progress_data;
+} imgstore_export_options;
+
+/** Fills *options with the defaults. size: sizeof(imgstore_export_options) of the caller. */
+IMGSTORE_API int32_t imgstore_export_options_init(imgstore_export_options *options, size_t size);
+
+/**
+ * Writes the merged file system of an image as one tar, without unpacking it and without privileges: all layers as one,
+ * whiteouts applied, with owners, modes, times, extended attributes, devices, hard links and holes. Directories come
+ * after what is in them. The same image gives the same bytes, and what imgstore_import makes of it has the same files.
+ * The names in the image are held in memory; each layer is read twice and verified. path, options: as for
+ * imgstore_save. Errors: IMGSTORE_EINVALID (no or several targets), IMGSTORE_ENOTFOUND (a layer is not in the store),
+ * IMGSTORE_EUNSUPPORTED (a layer of an unknown type), IMGSTORE_EDIGEST, IMGSTORE_EFORMAT, IMGSTORE_ELIMIT,
+ * IMGSTORE_ENOSPACE, IMGSTORE_EIO, IMGSTORE_ECALLBACK.
+ */
+IMGSTORE_API int32_t imgstore_export(imgstore_image *image, const char *path, const imgstore_export_options *options,
+                                     imgstore_error **error);
+/** The same as an operation. Keeps what it needs of image. */
+IMGSTORE_API int32_t imgstore_export_start(imgstore_image *image, const char *path,
+                                           const imgstore_export_options *options, imgstore_operation **operation,
+                                           imgstore_error **error);
+
 typedef struct imgstore_import_options {
   size_t size;
   const char *const *changes; /**< change_count instructions of a Dockerfile that set the config, see below */
@@ -81,7 +110,8 @@ typedef struct imgstore_import_options {
   const char *platform; /**< "os/arch[/variant]" of what is in the tar; NULL: this machine's */
   const char *created;  /**< RFC 3339; NULL: now. With a fixed time the same tar gives the same image */
   int32_t fd;           /**< without a path: read from this descriptor, which stays open; -1 (default): none */
-  int32_t compression;  /**< of the layer, IMGSTORE_COMPRESS_*; default gzip, the same bytes on every machine */
+  int32_t
+      compression; /**< of the layer, IMGSTORE_COMPRESS_* of builder.h; default gzip, the same bytes on every machine */
   imgstore_event_fn progress;
   void *progress_data;
 } imgstore_import_options;

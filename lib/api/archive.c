@@ -119,3 +119,37 @@ int32_t imgstore_import(imgstore_store *store, const char *path, const char *nam
   int32_t rc = imgstore_import_start(store, path, name, options, &op, error);
   return rc ? rc : finish(op, image, error);
 }
+
+/* --- export ---------------------------------------------------------------------------------------------------------
+ */
+
+static const imgstore_export_options export_defaults = {.size = sizeof(imgstore_export_options), .fd = -1};
+
+int32_t imgstore_export_options_init(imgstore_export_options *options, size_t size) {
+  return ims_options_init(options, size, &export_defaults, sizeof export_defaults);
+}
+
+int32_t imgstore_export_start(imgstore_image *image, const char *path, const imgstore_export_options *options,
+                              imgstore_operation **operation, imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_export_options own = export_defaults;
+  if (operation)
+    *operation = NULL;
+  if (!image || !operation)
+    return ims_api_invalid("image and operation are required", NULL, error);
+  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_export_options", &err);
+  if (!rc && own.reserved)
+    rc = ims_fail(&err, IMGSTORE_EUNSUPPORTED, "imgstore_export_options: reserved is not 0");
+  if (!rc)
+    rc = check_target(path, own.fd, own.write, &err);
+  if (!rc)
+    rc = ims_export_start(operation, image, path, &own, &err);
+  return ims_api_result(rc, &err, &image->core->alloc, error);
+}
+
+int32_t imgstore_export(imgstore_image *image, const char *path, const imgstore_export_options *options,
+                        imgstore_error **error) {
+  imgstore_operation *op;
+  int32_t rc = imgstore_export_start(image, path, options, &op, error);
+  return rc ? rc : finish(op, NULL, error);
+}

@@ -18,4 +18,7 @@ int32_t ims_save_dir_start(imgstore_operation **op, imgstore_store *store, const
 int32_t ims_import_start(imgstore_operation **op, imgstore_store *store, const char *path, const char *name,
                          const imgstore_import_options *options, ims_error *err);
 
+int32_t ims_export_start(imgstore_operation **op, imgstore_image *image, const char *path,
+                         const imgstore_export_options *options, ims_error *err);
+
 #endif

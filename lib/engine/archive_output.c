@@ -242,6 +242,17 @@ static int32_t hand_out(ims_output *o, const uint8_t *data, size_t size, size_t 
 /* --- both sides -----------------------------------------------------------------------------------------------------
  */
 
+bool ims_output_flush(ims_output *o, ims_buf *staged, size_t *at) {
+  size_t left = staged->size - *at;
+  size_t done = left ? ims_ring_write(&o->ring, staged->data + *at, left) : 0;
+  *at += done;
+  if (done < left)
+    return false;
+  ims_buf_clear(staged);
+  *at = 0;
+  return true;
+}
+
 void ims_output_fed(ims_output *o) {
   if (o->is_file)
     ims_task_wake(&o->task);

@@ -6,6 +6,7 @@
 #ifndef IMS_ENGINE_ARCHIVE_OUTPUT_H
 #define IMS_ENGINE_ARCHIVE_OUTPUT_H
 
+#include "base/buf.h"
 #include "base/ring.h"
 #include "engine/operation.h"
 #include "imgstore/archive.h"
@@ -37,6 +38,8 @@ typedef struct ims_output {
 /** producer: the task that will fill output->ring; it is initialised already. */
 int32_t ims_output_open(ims_output *output, imgstore_operation *op, const ims_output_target *target, ims_task *producer,
                         ims_error *err);
+/** Producer's side: moves staged bytes from *at on into the ring. True: all of them, and staged is empty again. */
+bool ims_output_flush(ims_output *output, ims_buf *staged, size_t *at);
 /** Producer's side: there are new bytes in the ring, or it was closed. */
 void ims_output_fed(ims_output *output);
 /** Driver's side. IMGSTORE_OK: all was written and is visible; IMGSTORE_EAGAIN; or the failure in op->err. */

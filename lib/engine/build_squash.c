@@ -15,8 +15,13 @@ typedef struct squash_source {
   ims_squash *squash;
 } squash_source;
 
+static int32_t put(void *data, const void *bytes, size_t size, ims_error *err) {
+  return ims_layer_writer_put(data, bytes, size, err);
+}
+
 static int32_t step(ims_layer_source *source, ims_layer_writer *writer, ims_error *err) {
-  return ims_squash_step(((squash_source *)source)->squash, writer, err);
+  const ims_squash_sink sink = {put, writer};
+  return ims_squash_step(((squash_source *)source)->squash, &sink, err);
 }
 
 static void free_source(ims_layer_source *source) {

@@ -103,19 +103,6 @@ static int32_t stage_header(save_job *j, const ims_save_member *m) {
   return ims_tar_put_entry(&j->staged, &entry, &j->err);
 }
 
-/* Moves what is staged into the ring. False: it is full. */
-static bool flush(save_job *j, size_t *work) {
-  size_t left = j->staged.size - j->staged_at;
-  size_t done = left ? ims_ring_write(&j->output.ring, j->staged.data + j->staged_at, left) : 0;
-  j->staged_at += done;
-  *work += done;
-  if (done < left)
-    return false;
-  ims_buf_clear(&j->staged);
-  j->staged_at = 0;
-  return true;
-}
-
 static int32_t read_content(save_job *j, const ims_save_member *m, uint8_t *space, size_t room, size_t *got) {
   if (m->kind == IMS_MEMBER_BLOB)
     return ims_stream_read(j->stream, space, room, got, &j->err);
@@ -183,7 +170,8 @@ static void run_task(ims_task *task) {
   const ims_save_member *m;
   if (atomic_load(&j->failed) || atomic_load(&j->output.ring.closed))
     return;
-  while (!rc && work < TASK_BUDGET && (room = flush(j, &work)) && (m = member_of(j)) != NULL) {
+  while (!rc && work < TASK_BUDGET && (room = ims_output_flush(&j->output, &j->staged, &j->staged_at)) &&
+         (m = member_of(j)) != NULL) {
     uint8_t *space;
     room = j->at != AT_CONTENT || ims_ring_space(&j->output.ring, &space) > 0;
     if (!room)

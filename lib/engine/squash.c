@@ -28,7 +28,7 @@ struct ims_squash {
   const ims_alloc *alloc;
   const ims_build_layer *layers;
   size_t count, from;
-  bool clamp;
+  bool clamp, heads_last;
   int64_t clamp_time;
   int phase;
   ims_merged_tree *full, *below; /* of the first phase */
@@ -48,6 +48,10 @@ struct ims_squash {
   ims_tar_entry entry;
   ims_buf header;
 };
+
+void ims_squash_heads_last(ims_squash *s) {
+  s->heads_last = true;
+}
 
 void ims_squash_free(ims_squash *s) {
   if (!s)
@@ -180,7 +184,7 @@ static int32_t plan(ims_squash *s, ims_error *err) {
   ims_merged_tree_free(s->full);
   ims_merged_tree_free(s->below);
   s->full = s->below = NULL;
-  s->phase = PHASE_HEADS;
+  s->phase = s->heads_last ? PHASE_CONTENTS : PHASE_HEADS;
   return rc;
 }
 
@@ -206,14 +210,14 @@ static int32_t read_names(ims_squash *s, ims_error *err) {
 
 /* --- writing ------------------------------------------------------------------------------------------------------ */
 
-static int32_t put_header(ims_squash *s, ims_layer_writer *writer, ims_tar_entry *entry, ims_error *err) {
+static int32_t put_header(ims_squash *s, const ims_squash_sink *sink, ims_tar_entry *entry, ims_error *err) {
   if (s->clamp && entry->mtime >= s->clamp_time) {
     entry->mtime = s->clamp_time;
     entry->mtime_ns = 0;
   }
   ims_buf_clear(&s->header);
   int32_t rc = ims_tar_put_entry(&s->header, entry, err);
-  return rc ? rc : ims_layer_writer_put(writer, ims_buf_text(&s->header), s->header.size, err);
+  return rc ? rc : sink->put(sink->data, ims_buf_text(&s->header), s->header.size, err);
 }
 
 static const ims_tar_entry *find_directory(const ims_squash *s, const ims_merged_file *file) {
@@ -230,30 +234,44 @@ static const ims_tar_entry *find_directory(const ims_squash *s, const ims_merged
   return found ? &s->dirs[low].entry : NULL;
 }
 
-static int32_t put_head(ims_squash *s, ims_layer_writer *writer, const ims_squash_head *head, ims_error *err) {
+static int32_t put_head(ims_squash *s, const ims_squash_sink *sink, const ims_squash_head *head, ims_error *err) {
   ims_tar_entry entry = {.type = IMS_TAR_REGULAR, .linkpath = "", .mode = 0644};
   if (head->kind == IMS_SQUASH_DIRECTORY) {
     const ims_tar_entry *known = find_directory(s, &head->file);
     entry = known ? *known : (ims_tar_entry){.type = IMS_TAR_DIRECTORY, .linkpath = "", .mode = 0755};
   }
   entry.path = *head->path ? head->path : "./";
-  return put_header(s, writer, &entry, err);
+  return put_header(s, sink, &entry, err);
 }
 
-static int32_t put_heads(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+static int32_t put_end(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
+  ims_buf_clear(&s->header);
+  s->phase = PHASE_DONE;
+  if (ims_tar_put_end(&s->header))
+    return ims_fail_nomem(err);
+  return sink->put(sink->data, ims_buf_text(&s->header), s->header.size, err);
+}
+
+/* In their order; last of all in the opposite one, so that a directory comes after what is in it. */
+static int32_t put_heads(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   int32_t rc = IMGSTORE_OK;
-  for (int i = 0; !rc && i < STEP_ENTRIES && s->next_head < s->plan.head_count; i++)
-    rc = put_head(s, writer, &s->plan.heads[s->next_head++], err);
-  if (s->next_head == s->plan.head_count)
-    s->phase = PHASE_CONTENTS;
-  return rc;
+  const size_t count = s->plan.head_count;
+  for (int i = 0; !rc && i < STEP_ENTRIES && s->next_head < count; i++) {
+    size_t at = s->next_head++;
+    rc = put_head(s, sink, &s->plan.heads[s->heads_last ? count - 1 - at : at], err);
+  }
+  if (rc || s->next_head < count)
+    return rc;
+  s->phase = PHASE_CONTENTS;
+  return s->heads_last ? put_end(s, sink, err) : IMGSTORE_OK;
 }
 
 static bool same_file(const ims_squash_file *a, const ims_squash_file *b) {
   return a->file.layer == b->file.layer && a->file.entry == b->file.entry;
 }
 
-static int32_t put_link(ims_squash *s, ims_layer_writer *writer, const char *path, const char *target, ims_error *err) {
+static int32_t put_link(ims_squash *s, const ims_squash_sink *sink, const char *path, const char *target,
+                        ims_error *err) {
   ims_tar_entry entry = {.type = IMS_TAR_HARDLINK, .path = path, .linkpath = target, .mode = 0644};
   if (s->names) { /* what it is linked to was just written */
     entry.mode = s->entry.mode;
@@ -262,26 +280,26 @@ static int32_t put_link(ims_squash *s, ims_layer_writer *writer, const char *pat
     entry.mtime = s->entry.mtime;
     entry.mtime_ns = s->entry.mtime_ns;
   }
-  return put_header(s, writer, &entry, err);
+  return put_header(s, sink, &entry, err);
 }
 
 /* The other names of the file that was copied. */
-static int32_t end_file(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+static int32_t end_file(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   static const uint8_t zeros[512];
   int32_t rc = IMGSTORE_OK;
   if (s->copied != s->content_size)
     return ims_fail(err, IMGSTORE_EFORMAT, "\"%.200s\": its content is not as long as its entry says", s->names->path);
   size_t padding = ims_tar_padding(s->content_size);
   if (padding)
-    rc = ims_layer_writer_put(writer, zeros, padding, err);
+    rc = sink->put(sink->data, zeros, padding, err);
   while (!rc && s->next_file < s->plan.file_count && same_file(&s->plan.files[s->next_file], s->names))
-    rc = put_link(s, writer, s->plan.files[s->next_file++].path, s->names->path, err);
+    rc = put_link(s, sink, s->plan.files[s->next_file++].path, s->names->path, err);
   s->copying = false;
   s->names = NULL;
   return rc;
 }
 
-static int32_t begin_file(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+static int32_t begin_file(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   s->names = &s->plan.files[s->next_file++];
   s->entry = *ims_files_entry(s->files);
   s->entry.path = s->names->path;
@@ -294,11 +312,11 @@ static int32_t begin_file(ims_squash *s, ims_layer_writer *writer, ims_error *er
   s->content_size = s->entry.type == IMS_TAR_REGULAR ? s->entry.data_size : 0;
   s->copied = 0;
   s->copying = true;
-  return put_header(s, writer, &s->entry, err);
+  return put_header(s, sink, &s->entry, err);
 }
 
 /* One piece of content, or the end of the file. */
-static int32_t copy_piece(ims_squash *s, ims_layer_writer *writer, size_t *got, ims_error *err) {
+static int32_t copy_piece(ims_squash *s, const ims_squash_sink *sink, size_t *got, ims_error *err) {
   uint8_t filled[16 << 10];
   const uint8_t *data = filled;
   int32_t rc = s->entry.type != IMS_TAR_REGULAR ? IMGSTORE_OK
@@ -307,63 +325,62 @@ static int32_t copy_piece(ims_squash *s, ims_layer_writer *writer, size_t *got, 
   if (rc)
     return ims_error_prefix(err, "layer %s", s->layers[s->layer].digest.text);
   if (!*got)
-    return end_file(s, writer, err);
+    return end_file(s, sink, err);
   s->copied += *got;
-  return ims_layer_writer_put(writer, data, *got, err);
+  return sink->put(sink->data, data, *got, err);
 }
 
 /* Names for files of the layers below that keep a name there are links; then the next layer that is needed is opened.
  */
-static int32_t open_next(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+static int32_t open_next(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   int32_t rc = IMGSTORE_OK;
   for (int i = 0; !rc && s->next_file < s->plan.file_count && s->plan.files[s->next_file].target; i++) {
     if (i == STEP_ENTRIES)
       return IMGSTORE_OK;
     const ims_squash_file *f = &s->plan.files[s->next_file++];
-    rc = put_link(s, writer, f->path, f->target, err);
+    rc = put_link(s, sink, f->path, f->target, err);
   }
   if (rc || s->next_file < s->plan.file_count) {
     s->layer = rc ? s->layer : s->plan.files[s->next_file].file.layer;
     return rc ? rc : open_layer(s, err);
   }
-  ims_buf_clear(&s->header);
-  s->phase = PHASE_DONE;
-  if (ims_tar_put_end(&s->header))
-    return ims_fail_nomem(err);
-  return ims_layer_writer_put(writer, ims_buf_text(&s->header), s->header.size, err);
+  if (!s->heads_last)
+    return put_end(s, sink, err);
+  s->phase = PHASE_HEADS;
+  return IMGSTORE_OK;
 }
 
 /* The next entry that is wanted; entries between are passed over. A name linked below may stand among the others. */
-static int32_t seek_file(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+static int32_t seek_file(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   bool more = true;
   int32_t rc = next_entry(s, &more, err);
   uint64_t number = s->number++;
   while (!rc && s->next_file < s->plan.file_count && s->plan.files[s->next_file].target) {
     const ims_squash_file *f = &s->plan.files[s->next_file++];
-    rc = put_link(s, writer, f->path, f->target, err);
+    rc = put_link(s, sink, f->path, f->target, err);
   }
   if (rc || !more || s->next_file == s->plan.file_count)
     return rc;
   const ims_merged_file *wanted = &s->plan.files[s->next_file].file;
-  return wanted->layer == s->layer && wanted->entry == number ? begin_file(s, writer, err) : IMGSTORE_OK;
+  return wanted->layer == s->layer && wanted->entry == number ? begin_file(s, sink, err) : IMGSTORE_OK;
 }
 
-static int32_t put_contents(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+static int32_t put_contents(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   int32_t rc = IMGSTORE_OK;
   if (!s->files)
-    return open_next(s, writer, err);
+    return open_next(s, sink, err);
   size_t bytes = 0;
   for (int i = 0; !rc && s->files && i < STEP_ENTRIES && bytes < STEP_BYTES; i++) {
     size_t got = 0;
-    rc = s->copying ? copy_piece(s, writer, &got, err) : seek_file(s, writer, err);
+    rc = s->copying ? copy_piece(s, sink, &got, err) : seek_file(s, sink, err);
     bytes += got;
   }
   return rc;
 }
 
-int32_t ims_squash_step(ims_squash *s, ims_layer_writer *writer, ims_error *err) {
+int32_t ims_squash_step(ims_squash *s, const ims_squash_sink *sink, ims_error *err) {
   int32_t rc = s->phase == PHASE_NAMES   ? read_names(s, err)
-               : s->phase == PHASE_HEADS ? put_heads(s, writer, err)
-                                         : put_contents(s, writer, err);
+               : s->phase == PHASE_HEADS ? put_heads(s, sink, err)
+                                         : put_contents(s, sink, err);
   return rc ? rc : s->phase == PHASE_DONE ? IMGSTORE_OK : IMGSTORE_EAGAIN;
 }

@@ -260,6 +260,15 @@ MEMBER(imgstore_save_options, write_data, 40, 8);
 MEMBER(imgstore_save_options, progress, 48, 8);
 MEMBER(imgstore_save_options, progress_data, 56, 8);
 
+STRUCT(imgstore_export_options, 48);
+MEMBER(imgstore_export_options, size, 0, 8);
+MEMBER(imgstore_export_options, fd, 8, 4);
+MEMBER(imgstore_export_options, reserved, 12, 4);
+MEMBER(imgstore_export_options, write, 16, 8);
+MEMBER(imgstore_export_options, write_data, 24, 8);
+MEMBER(imgstore_export_options, progress, 32, 8);
+MEMBER(imgstore_export_options, progress_data, 40, 8);
+
 STRUCT(imgstore_import_options, 72);
 MEMBER(imgstore_import_options, size, 0, 8);
 MEMBER(imgstore_import_options, changes, 8, 8);

@@ -13,6 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 
 import images
 import program
+import trees
 from images import ARCHITECTURE, OTHER_ARCHITECTURE, Layer, Layout, entry, hardlink, link, noise
 from program import run_tool
 
@@ -525,6 +526,69 @@ class Import(ArchiveCase):
         self.fails("import", "-q", "-", "x@sha256:" + "0" * 64, data=data, naming="digest")
         self.assertEqual((self.names(), self.blobs()), ([], []))
         self.assert_clean()
+
+
+class Export(ArchiveCase):
+    def setUp(self):
+        super().setUp()
+        pax = {"mtime": "1600000000.123456789"}
+        deep = "deep/" * 40 + "file"
+        layers = [
+            Layer([entry("./", mode=0o750), entry("usr/"), entry("usr/bin/", mode=0o700), entry("usr/bin/a", b"a" * 3000, mode=0o4711),
+                   entry("usr/bin/gone", b"gone"), hardlink("usr/bin/kept", "usr/bin/gone"), link("bin", "usr/bin"),
+                   entry("old/"), entry("old/x", b"x"), entry("old/sub/"), entry("old/sub/y", b"y"), entry(deep, b"deep"),
+                   entry("etc/", xattrs={"user.dir": "1"}), entry("etc/conf", b"1", xattrs={"user.k": "v"}, pax=pax)]),
+            Layer([entry("usr/bin/.wh.gone"), entry("old/.wh..wh..opq"), entry("old/new", noise(50000)), entry("etc/conf", b"22"),
+                   hardlink("usr/bin/again", "usr/bin/a"), entry("late/", mode=0o1777, uid=7, gid=8)], "zstd"),
+            Layer([entry("etc/", mode=0o711, xattrs={"user.dir": "1"}), entry("empty/"), entry("etc/big", noise(2 << 20, 5)), entry("implied/only/this", b"z")], ""),
+        ]
+        self.load(self.layout(layers).folder, "--rename", NAME)
+
+    def unpack(self, name, folder):
+        self.ok("unpack", "-q", "--xattr-policy", "skip", name, self.path(folder))
+        return self.path(folder)
+
+    def test_the_merged_files(self):
+        self.ok("export", "-q", "-o", self.path("out.tar"), NAME)
+        ours = self.unpack(NAME, "ours")
+        os.mkdir(self.path("theirs"))
+        run_tool("tar", "-C", self.path("theirs"), "--xattrs", "--xattrs-include=*", "-xpf", self.path("out.tar"))
+        with tarfile.open(self.path("out.tar")) as file:
+            names = file.getnames()
+        self.assertEqual(len(names), len(set(names)))
+        self.assertFalse([name for name in names if ".wh." in name])
+        if program.IS_ROOT:
+            # What no layer describes has no time of its own.
+            implied = ("implied", "deep")
+            lines = [line for line in trees.differences(ours, self.path("theirs")) if not any(i in line for i in implied)]
+            self.assertEqual(lines, [])
+        self.assertEqual(sorted(os.listdir(os.path.join(ours, "old"))), ["new"])
+
+    def test_there_and_back(self):
+        self.ok("export", "-q", "-o", self.path("out.tar"), NAME)
+        self.ok("import", "-q", self.path("out.tar"), "back:1")
+        lines = [line for line in trees.differences(self.unpack(NAME, "one"), self.unpack("back:1", "two"))
+                 if "implied" not in line and "deep" not in line]
+        self.assertEqual(lines, [])
+        self.ok("export", "-q", "-o", self.path("again.tar"), "back:1")
+        with tarfile.open(self.path("out.tar")) as one, tarfile.open(self.path("again.tar")) as two:
+            self.assertEqual(sorted(one.getnames()), sorted(two.getnames()))
+
+    def test_same_bytes_anywhere(self):
+        self.ok("export", "-q", "-o", self.path("out.tar"), NAME)
+        with open(self.path("out.tar"), "rb") as file:
+            data = file.read()
+        for workers in ("0", "3"):
+            self.assertEqual(self.imgstore("--workers", workers, "export", "-q", NAME).raw, data)
+
+    def test_failures(self):
+        self.fails("export", "-q", "-o", self.path("x.tar"), "no/such:1", naming="no/such")
+        layer = max(self.blobs(), key=lambda b: os.path.getsize(os.path.join(self.root, "blobs", "sha256", b)))
+        with open(os.path.join(self.root, "blobs", "sha256", layer), "r+b") as file:
+            file.seek(70000)
+            file.write(b"damage")
+        self.fails("export", "-q", "-o", self.path("x.tar"), NAME, naming=layer)
+        self.assertEqual([n for n in os.listdir(self.dir) if n.startswith(("x", ".imgstore"))], [])
 
 
 if __name__ == "__main__":

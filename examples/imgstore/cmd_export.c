@@ -1,0 +1,75 @@
+/* cmd_export.c - export: writes the merged file system of an image as one tar. */
+#include <string.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "job.h"
+#include "progress.h"
+
+static const option export_command_options[] = {
+    {OPTION_OUTPUT, 'o', "output", "FILE", "write to FILE instead of standard output"},
+    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
+     "which image of a multi-platform one (default: this machine's)"},
+    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
+    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
+    {0, 0, NULL, NULL, NULL}};
+static const option_group export_group = {"Options", export_command_options};
+
+static const progress_words words = {"Reading layer", "Reading", "Verified", "Exported"};
+
+static int export_image(cli *c, const char *path, job *j, progress *p) {
+  imgstore_export_options options;
+  imgstore_image *image = NULL;
+  imgstore_operation *operation = NULL;
+  imgstore_error *error = NULL;
+  int status = cli_need_store(c, STORE_LEASE);
+  if (status != CLI_OK)
+    return status;
+  imgstore_export_options_init(&options, sizeof options);
+  options.fd = path ? -1 : STDOUT_FILENO;
+  options.progress = progress_event;
+  options.progress_data = p;
+  int32_t code =
+      imgstore_store_image(c->store, c->args.words[0], option_value(&c->args, OPTION_PLATFORM), &image, &error);
+  if (code == IMGSTORE_OK)
+    code = imgstore_export_start(image, path, &options, &operation, &error);
+  if (code == IMGSTORE_OK)
+    code = job_run(j, p, operation, &error);
+  if (code != IMGSTORE_OK)
+    status = job_failed(j, c, code, &error);
+  imgstore_operation_free(operation);
+  imgstore_image_unref(image);
+  return status;
+}
+
+static int run(cli *c) {
+  const char *path = option_value(&c->args, OPTION_OUTPUT);
+  progress p;
+  job j;
+  if (path && strcmp(path, "-") == 0)
+    path = NULL;
+  if (!path && isatty(STDOUT_FILENO))
+    return cli_usage(c, "will not write a tar to a terminal: use -o FILE or redirect standard output");
+  if (!progress_begin(&p, c, &words))
+    return CLI_USAGE;
+  job_begin(&j);
+  int status = export_image(c, path, &j, &p);
+  job_end(&j);
+  progress_free(&p);
+  return status;
+}
+
+const command command_export = {
+    .name = "export",
+    .usage = "[OPTIONS] IMAGE",
+    .summary = "Write the merged file system of an image as one tar",
+    .details =
+        "All layers as one, without unpacking them and without privileges: owners, times, extended attributes, hard\n"
+        "links and holes are kept. The same image gives the same bytes.",
+    .examples = "  imgstore export -o rootfs.tar alpine\n"
+                "  imgstore export alpine | tar -C rootfs -x\n",
+    .groups = (const option_group *const[]){&export_group, &group_global, NULL},
+    .min_words = 1,
+    .max_words = 1,
+    .run = run,
+};
