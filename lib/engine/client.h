@@ -103,7 +103,7 @@ typedef struct ims_request {
 /** done gets the answer when its status is expected; reply and url of the document are valid during the call. */
 int32_t ims_request_start(ims_client *client, const ims_request *request, ims_document_fn done, void *data,
                           ims_fetch **fetch, ims_error *err);
-/** DELETE of /v2/<repository>/<path>: 202, 200 or 204 is done. object: for messages. */
+/** DELETE of /v2/<repository>/<path>: 202 or 204 is done. object: for messages. */
 int32_t ims_request_delete(ims_client *client, const char *repository, const char *path, const char *object,
                            ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
 

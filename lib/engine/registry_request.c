@@ -77,6 +77,6 @@ int32_t ims_request_delete(ims_client *client, const char *repository, const cha
                                .object = object,
                                .accept = "application/json",
                                .actions = "delete",
-                               .expects = {202, 200, 204}};
+                               .expects = {202, 204}}; /* any web server answers 200 */
   return ims_request_start(client, &request, done, data, fetch, err);
 }

@@ -71,6 +71,8 @@ void ims_manifest_platforms(const imgstore_manifest *index, char *out, size_t ca
     memcpy(out + used + strlen(comma), d->platform_text, strlen(d->platform_text) + 1);
     used += size;
   }
+  if (!used && capacity >= sizeof "none")
+    memcpy(out, "none", sizeof "none");
 }
 
 int32_t imgstore_manifest_kind(const imgstore_manifest *manifest) {

@@ -500,11 +500,20 @@ static verdict classify(CURLcode result, const char *text) {
   }
 }
 
+/* libcurl has a ceiling for one header line and calls what is over it out of memory. */
+static bool is_line_too_long(const transfer *x, CURLcode result) {
+  curl_off_t first_byte = 0;
+  return result == CURLE_OUT_OF_MEMORY && x->easy && x->response.state != IMS_RESPONSE_COMPLETE &&
+         curl_easy_getinfo(x->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte) == CURLE_OK && first_byte > 0;
+}
+
 /* Reports the end of an exchange. Not from a callback of libcurl. */
 static void finish(transfer *x, CURLcode result) {
   imgstore_exchange *exchange = x->exchange;
   char message[sizeof exchange->done_message] = "";
   verdict v = {IMGSTORE_OK, false, ""};
+  if (exchange && is_line_too_long(x, result))
+    ims_exchange_fail(exchange, IMGSTORE_ELIMIT);
   give_easy(x, result == CURLE_OK);
   x->state = TRANSFER_DONE;
   x->owner->delivered++;

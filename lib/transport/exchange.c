@@ -161,7 +161,7 @@ static int32_t known_code(int32_t code) {
 static const char *failure_text(int32_t failed) {
   switch (failed) {
   case IMGSTORE_ELIMIT:
-    return "response headers over 256 KiB";
+    return "response headers too large (over 256 KiB, or a line over what the transport takes)";
   case IMGSTORE_ENOMEM:
     return "out of memory";
   default:

@@ -81,6 +81,7 @@ static void try_fields(const ims_alloc *a, const char *text) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   const ims_alloc *a = &ims_alloc_default;
   ims_token token;
+  uint32_t rights;
   char *text = ims_strndup(a, (const char *)data, size);
   if (!text)
     return 0;
@@ -89,6 +90,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
   try_fields(a, text);
   if (ims_token_parse(&token, a, text, size, "x", NULL) == IMGSTORE_OK)
     ims_free_secret(a, token.text);
+  if (ims_token_rights(text, a, "a/b", &rights) && (rights & ~7u))
+    abort();
   ims_free(a, text);
   return 0;
 }

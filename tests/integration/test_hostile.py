@@ -7,6 +7,7 @@ import stat
 import sys
 import tarfile
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -174,6 +175,43 @@ class Paths(HostileCase):
     def test_loops_of_links(self):
         self.unpack([[link("a", "b"), link("b", "a"), entry("a/x", b"x")]])
         self.unpack([[link("a", "a/a"), entry("a/x", b"x")]])
+
+    def test_folders_that_are_swapped_meanwhile(self):
+        """Somebody else exchanges folders of the target for links while it is unpacked: it may fail, but not outside."""
+        folders = [f"d/e{i}/" for i in range(10)]
+        first = [entry("d/")] + [e for f in folders for e in [entry(f)] + [entry(f"{f}f{i}", b"x" * 100) for i in range(60)]]
+        second = [e for f in folders for e in [entry(f"{f}.wh.f{i}") for i in range(0, 60, 3)] + [hardlink(f"{f}h", f"{f}f1")]]
+        layout = self.layout()
+        layout.image([Layer(first), Layer(second)])
+        name = os.path.basename(layout.folder) + ":latest"
+        self.ok("load", "-q", "-i", layout.folder)
+        os.makedirs(os.path.join(self.outside, "e0"))
+        for i in range(60):
+            self.write(f"outside/e0/f{i}", "stays")
+        for _ in range(5):
+            over = threading.Event()
+            swapper = threading.Thread(target=self.swap, args=(over, [os.path.join(self.target, f[:-1]) for f in folders]))
+            with self.unchanged():
+                swapper.start()
+                result = self.imgstore("unpack", "-q", name, self.target)
+                over.set()
+                swapper.join()
+                self.assertIn(result.code, (0, 1), str(result))
+                program.remove_tree(self.target)
+
+    def swap(self, over, folders):
+        number = 0
+        while not over.is_set():
+            folder = folders[number % len(folders)]
+            number += 1
+            try:
+                os.rename(folder, folder + ".moved")
+                os.symlink(self.outside + "/e0" if number % 2 else "../../../outside/e0", folder)
+                time.sleep(0.001)
+                os.unlink(folder)
+                os.rename(folder + ".moved", folder)
+            except OSError:
+                pass  # it is not there yet, or was replaced
 
     def test_root_is_replaced(self):
         for make in (lambda n: entry(n, b"file"), lambda n: link(n, self.outside), lambda n: hardlink(n, "x"),

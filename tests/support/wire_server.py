@@ -67,6 +67,7 @@ ODD = {
     "challenge": ("HTTP/1.1 401 No\nWWW-Authenticate: Basic realm=\"x\"\nContent-Length: 2\n", b"no"),
     "nothing": ("HTTP/1.1 204 Empty\n", b""),
     "headers": ("HTTP/1.1 200 OK\n" + "".join(f"X-{i}: {'v' * 1000}\n" for i in range(290)), b""),
+    "line": ("HTTP/1.1 200 OK\nX-Long: " + "v" * 200000 + "\n", b""),
     "garbage": ("NOT HTTP AT ALL\n", b""),
 }
 

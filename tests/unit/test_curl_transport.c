@@ -285,6 +285,10 @@ static void test_failures(void **state) {
   run(&c);
   assert_true(c.exchange.done_code == IMGSTORE_ELIMIT || c.exchange.done_code == IMGSTORE_EPROTOCOL);
   end(&c);
+  prepare(&c, PLAIN, "line");
+  run(&c);
+  assert_int_equal(c.exchange.done_code, IMGSTORE_ELIMIT);
+  end(&c);
   prepare(&c, PLAIN, "x");
   snprintf(c.url, sizeof c.url, "http://127.0.0.1:1/v2/?sig=secret");
   run(&c);

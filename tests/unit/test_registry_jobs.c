@@ -165,6 +165,7 @@ static void test_delete(void **state) {
       {"DELETE " HUB "a/b/manifests/" D1, 405, NULL, NULL},
       {"DELETE " HUB "a/b/manifests/1", 0, NULL, NULL, 0, IMGSTORE_ENETWORK, "reset", 1},
       {"DELETE " HUB "a/b/manifests/1", 404, NULL, NULL},
+      {"DELETE " HUB "a/b/manifests/1", 200, NULL, "hello from a web server"},
       {"DELETE " HUB "a/b/manifests/1", 403, NULL, "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"immutable\"}]}"},
   };
   world w;
@@ -184,6 +185,7 @@ static void test_delete(void **state) {
   assert_int_equal(remove_from(&w, D1, 0, NULL, &error), IMGSTORE_EUNSUPPORTED);
   check_message(error, "this registry does not allow deleting");
   assert_int_equal(remove_from(&w, "1", 0, NULL, NULL), 0); /* the lost answer was a yes */
+  assert_int_equal(remove_from(&w, "1", 0, NULL, NULL), IMGSTORE_EPROTOCOL);
   assert_int_equal(remove_from(&w, "1", IMGSTORE_DELETE_MANIFEST, NULL, &error), IMGSTORE_EDENIED);
   check_message(error, "immutable");
   assert_int_equal(w.script.log_count, COUNT(script));
