@@ -38,7 +38,7 @@ IMGSTORE_API int32_t imgstore_store_options_init(imgstore_store_options *options
 /**
  * Opens, or makes, an OCI image-layout directory. options: NULL for defaults.
  * Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EFORMAT (something else is there), IMGSTORE_EUNSUPPORTED (layout version),
- * IMGSTORE_EACCESS, IMGSTORE_EIO.
+ * IMGSTORE_EACCESS (also for a store that can only be read, without IMGSTORE_STORE_READ_ONLY), IMGSTORE_EIO.
  */
 IMGSTORE_API int32_t imgstore_store_open(imgstore_context *context, const char *path,
                                          const imgstore_store_options *options, imgstore_store **store,

@@ -290,6 +290,14 @@ static int32_t check_index(ims_layout *l, const char *path, ims_error *err) {
   return rc;
 }
 
+/** A store that can only be read is found out here, so that it can be opened for that. */
+static int32_t check_writable(const ims_layout *l, const char *path, ims_error *err) {
+  int lock;
+  int32_t rc = ims_layout_lock_file(l, IMS_LAYOUT_LOCK_PUBLISH, LOCK_UN, &lock);
+  ims_layout_close(l, &lock);
+  return rc == IMGSTORE_EACCESS ? ims_fail(err, rc, "store %s: it cannot be written", path) : IMGSTORE_OK;
+}
+
 static int32_t open_layout(ims_layout *l, const char *path, uint32_t flags, ims_error *err) {
   bool create = !(flags & (IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE)), present;
   int32_t rc = open_root(l, path, create, err);
@@ -311,6 +319,10 @@ static int32_t open_layout(ims_layout *l, const char *path, uint32_t flags, ims_
     rc = present ? open_blobs(l) : make_layout(l);
   if (rc)
     return ims_fail(err, rc, "store %s: cannot %s its folders", path, present ? "open" : "create");
+  if (!l->read_only)
+    rc = check_writable(l, path, err);
+  if (rc)
+    return rc;
   return check_index(l, path, err);
 }
 

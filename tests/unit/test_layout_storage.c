@@ -477,6 +477,26 @@ static void removing_works_on_a_full_disk(void **state) {
   assert_int_equal(umount(s->path), 0);
 }
 
+/* That nothing can be written shows when it is opened, and reading needs nothing written. */
+static void a_store_on_a_read_only_disk(void **state) {
+  scratch *s = *state;
+  if (mount("none", s->path, "tmpfs", 0, "size=1m,mode=0755"))
+    skip();
+  imgstore_store *store = open_store(s);
+  put_image(store, "h.example/r:t");
+  ims_store_unref(store);
+  assert_int_equal(mount(NULL, s->path, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+  assert_int_equal(try_open(s, 0), IMGSTORE_EACCESS);
+  assert_int_equal(fixture_open(s->core, s->path, IMGSTORE_STORE_READ_ONLY, IMGSTORE_DURABILITY_BATCH, &store, NULL),
+                   0);
+  ims_lease lease;
+  assert_int_equal(ims_lease_open(&lease, store, NULL), 0);
+  assert_true(fixture_image_whole(store, "h.example/r:t"));
+  ims_lease_close(&lease);
+  ims_store_unref(store);
+  assert_int_equal(umount(s->path), 0);
+}
+
 /* --- every call fails once
  * ------------------------------------------------------------------------------------------------- */
 
@@ -615,6 +635,7 @@ int main(void) {
       TEST(many_processes_tag_at_once),
       TEST(the_dead_hold_nothing),
       TEST(removing_works_on_a_full_disk),
+      TEST(a_store_on_a_read_only_disk),
       TEST(every_call_fails_once),
       TEST(the_disk_fills_at_every_call),
       TEST(every_allocation_fails_once),
