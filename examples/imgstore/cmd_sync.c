@@ -63,7 +63,9 @@ static int open_places(syncing *s) {
     return cli_usage(s->c, "%s: tags are synced from a registry: docker://REPOSITORY", given[0]);
   int status = place_open(&s->from, s->c, given[0], PLACE_SOURCE | PLACE_REPOSITORY, &s->registry_options);
   if (status == CLI_OK)
-    status = place_open(&s->to, s->c, given[1], PLACE_DESTINATION | PLACE_REPOSITORY, &s->registry_options);
+    status = strstr(given[1], "-archive:")
+                 ? cli_usage(s->c, "%s: tags are not synced to an archive", given[1])
+                 : place_open(&s->to, s->c, given[1], PLACE_DESTINATION | PLACE_REPOSITORY, &s->registry_options);
   return status;
 }
 

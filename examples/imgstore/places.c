@@ -66,10 +66,17 @@ int place_open(place *p, cli *c, const char *location, int role, const imgstore_
     status = open_store(p, c, rest, role);
   else if ((rest = after(location, "oci:")))
     status = open_layout(p, c, rest, role);
+  else if ((rest = after(location, "oci-archive:")))
+    status = place_archive_open(p, c, rest, role, IMGSTORE_ARCHIVE_OCI);
+  else if ((rest = after(location, "docker-archive:")))
+    status = place_archive_open(p, c, rest, role, IMGSTORE_ARCHIVE_DOCKER);
   else if ((rest = after(location, "docker://")))
     status = open_registry(p, c, rest, role, options);
   else
-    status = cli_usage(c, "%s: a location is docker://NAME, store:NAME or oci:DIR[:TAG]", location);
+    status = cli_usage(c,
+                       "%s: a location is docker://NAME, store:NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG] or "
+                       "docker-archive:FILE[:NAME]",
+                       location);
   if (status == CLI_OK && (p->name.failed || p->dir.failed))
     status = cli_out_of_memory(c);
   p->place.name = p->name.size ? text_get(&p->name) : NULL;
@@ -77,7 +84,7 @@ int place_open(place *p, cli *c, const char *location, int role, const imgstore_
 }
 
 void place_close(place *p) {
-  imgstore_store_close(p->layout);
+  place_archive_close(p);
   imgstore_registry_free(p->registry);
   imgstore_reference_unref(p->reference);
   text_free(&p->name);

@@ -242,6 +242,22 @@ class Copy(PushCase):
         self.assertEqual(images.digest_of(run_tool("skopeo", "inspect", "--raw", f"oci:{layout}:2")), SHARED["here"])
         self.fails("copy", f"oci:{layout}", "store:x", naming="2 images")
 
+    def test_archives(self):
+        source = self.seed()
+        temporary = self.path("passing")
+        os.mkdir(temporary)
+        env = {"TMPDIR": temporary}
+        for kind in ("oci-archive", "docker-archive"):
+            archive = f"{kind}:{self.path(kind)}.tar"
+            self.ok("copy", "-q", f"docker://{source}", archive + ":app:1" if kind[0] == "d" else archive + ":v1", env=env)
+            run_tool("skopeo", "--insecure-policy", "inspect", archive)
+            name = self.other.name(self.repository, kind)
+            self.ok("copy", "-q", archive, f"docker://{name}", env=env)
+            self.assertEqual(self.digest(name), SHARED["here"])
+            self.assertEqual(os.listdir(temporary), [])
+        self.fails("copy", f"oci-archive:{self.path('none')}.tar", "store:x", naming="none", env=env)
+        self.assertEqual(os.listdir(temporary), [])
+
     def test_plan(self):
         source = self.seed()
         for to in (f"docker://{self.other.name(self.repository)}", f"oci:{self.path('plan')}:1"):
@@ -252,7 +268,7 @@ class Copy(PushCase):
             self.assertEqual({json.loads(line)["action"] for line in out.splitlines()}, {"present"})
 
     def test_locations(self):
-        for bad in ("alpine", "http://x/y", "oci-archive:", "docker:/x"):
+        for bad in ("alpine", "http://x/y", "oci-archive:", "docker:/x", "docker-archive:"):
             self.assertEqual(self.imgstore("copy", bad, "store:x").code, 2, bad)
 
     def test_memory_is_bounded(self):
