@@ -253,7 +253,7 @@ static void note_mount(mount_job *j) {
   ims_mount_state_note(&j->state, j->op.core, fd);
   j->op.core->sys->close(fd);
   /* Without it the record made before tells the place at least. */
-  ims_mount_state_save(&j->state, j->op.core, instance_of(j)->fd, instance_of(j)->name, NULL);
+  ims_mount_state_complete(&j->state, j->op.core, instance_of(j)->fd);
 }
 
 typedef int32_t (*mount_way)(mount_job *j, bool *refused, ims_error *err);

@@ -282,8 +282,17 @@ static int write_file(const ims_sys *sys, int instance, const ims_buf *text) {
   return failed;
 }
 
-int32_t ims_mount_state_save(const ims_mount_state *state, const ims_core *core, int instance, const char *name,
-                             ims_error *err) {
+/* What is there has the same record without id and device, which is shorter: a reader sees the one or the other. */
+static int complete_file(const ims_sys *sys, int instance, const ims_buf *text) {
+  int fd = sys->openat(instance, STATE_FILE, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
+  if (fd < 0)
+    return errno;
+  int failed = sys->pwrite(fd, ims_buf_text(text), text->size, 0) == (ssize_t)text->size ? 0 : EIO;
+  sys->close(fd);
+  return failed;
+}
+
+static int put_state(const ims_mount_state *state, const ims_core *core, int instance, bool complete) {
   ims_buf text;
   ims_buf_init(&text, &core->alloc, 8 * STATE_MAX);
   ims_buf_printf(&text, "{\"way\":%d,\"target\":", state->way);
@@ -291,9 +300,21 @@ int32_t ims_mount_state_save(const ims_mount_state *state, const ims_core *core,
   ims_buf_printf(&text,
                  ",\"boot\":\"%s\",\"namespace\":%" PRIu64 ",\"id\":\"%" PRIu64 "\",\"device\":\"%" PRIu64 "\"}\n",
                  state->boot, state->name_space, state->id, state->device);
-  int failed = text.failed ? ENOMEM : write_file(core->sys, instance, &text);
+  int failed = text.failed ? ENOMEM
+               : complete  ? complete_file(core->sys, instance, &text)
+                           : write_file(core->sys, instance, &text);
   ims_buf_free(&text);
+  return failed;
+}
+
+int32_t ims_mount_state_save(const ims_mount_state *state, const ims_core *core, int instance, const char *name,
+                             ims_error *err) {
+  int failed = put_state(state, core, instance, false);
   return failed ? ims_fail_os(err, failed, "rootfs %s: cannot write down where it is mounted", name) : IMGSTORE_OK;
+}
+
+void ims_mount_state_complete(const ims_mount_state *state, const ims_core *core, int instance) {
+  put_state(state, core, instance, true);
 }
 
 void ims_mount_state_remove(const ims_core *core, int instance) {

@@ -35,6 +35,8 @@ int32_t ims_mount_state_load(ims_mount_state *state, const ims_core *core, int i
 /** Writes it, in place of the old one. Not flushed: after a reboot it counts for nothing. */
 int32_t ims_mount_state_save(const ims_mount_state *state, const ims_core *core, int instance, const char *name,
                              ims_error *err);
+/** Adds what ims_mount_state_note found to the record that is there, best effort. */
+void ims_mount_state_complete(const ims_mount_state *state, const ims_core *core, int instance);
 void ims_mount_state_remove(const ims_core *core, int instance);
 /** Sets boot and name_space to those of this process. */
 void ims_mount_state_here(ims_mount_state *state, const ims_core *core);
