@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "imgstore/rootfs.h"
 #include "rootfs/instance.h"
 #include "rootfs/instance_hold.h"
 #include "store/holds.h"
@@ -47,6 +48,36 @@ static int faulty_futimens(int fd, const struct timespec times[2]) {
   return fixture_sys.fstat(fd, &st) ? -1 : ims_sys_default.futimens(fd, times);
 }
 
+/* One more call that counts. */
+static bool fails(void) {
+  struct stat st;
+  return fixture_sys.fstat(STDIN_FILENO, &st) != 0 && errno != EBADF;
+}
+
+static int faulty_fsopen(const char *type, unsigned flags) {
+  return fails() ? -1 : ims_sys_default.fsopen(type, flags);
+}
+
+static int faulty_fsconfig(int fs, unsigned command, const char *key, const void *value, int extra) {
+  return fails() ? -1 : ims_sys_default.fsconfig(fs, command, key, value, extra);
+}
+
+static int faulty_fsmount(int fs, unsigned flags, unsigned attributes) {
+  return fails() ? -1 : ims_sys_default.fsmount(fs, flags, attributes);
+}
+
+static int faulty_move_mount(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+  return fails() ? -1 : ims_sys_default.move_mount(from_dir, from, to_dir, to, flags);
+}
+
+static int faulty_umount2(const char *target, int flags) {
+  return fails() ? -1 : ims_sys_default.umount2(target, flags);
+}
+
+static ssize_t faulty_write(int fd, const void *buffer, size_t size) {
+  return fails() ? -1 : ims_sys_default.write(fd, buffer, size);
+}
+
 static void set_calls(void) {
   calls = ims_sys_default;
 #define USE(name) calls.name = fixture_sys.name
@@ -55,6 +86,12 @@ static void set_calls(void) {
 #undef USE
   calls.fchown = faulty_fchown;
   calls.futimens = faulty_futimens;
+  calls.fsopen = faulty_fsopen;
+  calls.fsconfig = faulty_fsconfig;
+  calls.fsmount = faulty_fsmount;
+  calls.move_mount = faulty_move_mount;
+  calls.umount2 = faulty_umount2;
+  calls.write = faulty_write;
 }
 
 static void open_world(world *w, const ims_alloc *alloc) {
@@ -319,6 +356,126 @@ static void test_each_allocation_fails(void **state) {
   end(&w);
 }
 
+/* --- mounts ----------------------------------------------------------------------------------------------------------
+ */
+
+static int32_t mount_it(imgstore_rootfs *rootfs, imgstore_error **error) {
+  imgstore_mount_options options;
+  imgstore_mount_options_init(&options, sizeof options);
+  options.ways = IMGSTORE_MOUNT_OVERLAY;
+  return imgstore_rootfs_mount(rootfs, &options, NULL, error);
+}
+
+/* Not mounted, whatever happened; what was mounted behind a failure is seen and unmounted. */
+static void settle_mount(imgstore_rootfs *rootfs) {
+  const char *where;
+  fixture_fault_now.at = -1;
+  if (imgstore_rootfs_mounted(rootfs, &where) == IMGSTORE_MOUNT_NONE)
+    return;
+  assert_true(*where);
+  assert_int_equal(imgstore_rootfs_umount(rootfs, 0, NULL), 0);
+  assert_int_equal(imgstore_rootfs_mounted(rootfs, &where), IMGSTORE_MOUNT_NONE);
+  assert_string_equal(where, "");
+}
+
+static imgstore_rootfs *open_rootfs(world *w) {
+  imgstore_rootfs *rootfs = NULL;
+  assert_int_equal(create(w, "web", NULL), 0);
+  assert_int_equal(imgstore_rootfs_open(w->dir, "web", &rootfs, NULL), 0);
+  return rootfs;
+}
+
+static void test_each_call_of_a_mount_fails(void **state) {
+  world w;
+  begin(&w);
+  imgstore_rootfs *rootfs = open_rootfs(&w);
+  if (mount_it(rootfs, NULL) != IMGSTORE_OK) {
+    imgstore_rootfs_close(rootfs);
+    end(&w);
+    skip();
+  }
+  settle_mount(rootfs);
+  bool failed = true;
+  for (long at = 0; failed; at++) {
+    imgstore_error *error = NULL;
+    fixture_fault_now = (fixture_fault){.at = at, .os_errno = EIO};
+    int32_t rc = mount_it(rootfs, &error);
+    failed = fixture_fault_now.seen > at;
+    assert_true(!rc || (failed && *imgstore_error_message(error)));
+    imgstore_error_free(error);
+    settle_mount(rootfs);
+  }
+  failed = true;
+  for (long at = 0; failed; at++) {
+    imgstore_error *error = NULL;
+    assert_int_equal(mount_it(rootfs, NULL), 0);
+    fixture_fault_now = (fixture_fault){.at = at, .os_errno = EIO};
+    int32_t rc = imgstore_rootfs_umount(rootfs, 0, &error);
+    failed = fixture_fault_now.seen > at;
+    assert_true(!rc || (failed && *imgstore_error_message(error)));
+    imgstore_error_free(error);
+    settle_mount(rootfs);
+  }
+  imgstore_rootfs_close(rootfs);
+  end(&w);
+}
+
+static void test_each_allocation_of_a_mount_fails(void **state) {
+  world w;
+  begin(&w);
+  close_world(&w);
+  fixture_memory memory = {.at = -1};
+  const ims_alloc alloc = fixture_allocator(&memory);
+  open_world(&w, &alloc);
+  imgstore_rootfs *rootfs = open_rootfs(&w);
+  bool failed = mount_it(rootfs, NULL) == IMGSTORE_OK;
+  settle_mount(rootfs);
+  long live = memory.live;
+  for (long at = 0; failed; at++) {
+    imgstore_error *error = NULL;
+    memory.seen = 0;
+    memory.at = at;
+    int32_t rc = mount_it(rootfs, &error);
+    failed = memory.seen > at;
+    memory.at = -1;
+    assert_true(rc == IMGSTORE_OK || failed);
+    imgstore_error_free(error);
+    settle_mount(rootfs);
+    assert_int_equal(memory.live, live);
+  }
+  imgstore_rootfs_close(rootfs);
+  end(&w);
+}
+
+/* Paths and options, as a runtime gets them that mounts by itself. */
+static void test_what_a_handle_tells(void **state) {
+  world w;
+  char expected[512];
+  begin(&w);
+  imgstore_rootfs *rootfs = open_rootfs(&w);
+  const char *dir = imgstore_rootfs_dir_path(w.dir);
+  assert_string_equal(imgstore_rootfs_name(rootfs), "web");
+  assert_string_equal(imgstore_rootfs_image_name(rootfs), IMAGE);
+  assert_string_equal(imgstore_rootfs_image_id(rootfs), w.image.config.text);
+  assert_string_equal(imgstore_rootfs_manifest_digest(rootfs), w.image.target.digest.text);
+  assert_string_equal(imgstore_rootfs_created(rootfs), "2020-09-13T12:26:40Z");
+  assert_int_equal(imgstore_rootfs_is_read_only(rootfs) + imgstore_rootfs_is_id_mapped(rootfs), 0);
+  assert_int_equal(imgstore_rootfs_lower_count(rootfs), 1);
+  assert_string_equal(imgstore_rootfs_lower(rootfs, 1), "");
+  snprintf(expected, sizeof expected, "%s/layers/" LAYER "/root", dir);
+  assert_string_equal(imgstore_rootfs_lower(rootfs, 0), expected);
+  snprintf(expected, sizeof expected,
+           "lowerdir=%s/layers/" LAYER "/root,upperdir=%s/instances/web/upper,workdir=%s/instances/web/work,"
+           "index=off,metacopy=off,redirect_dir=nofollow",
+           dir, dir, dir);
+  assert_string_equal(imgstore_rootfs_mount_options(rootfs), expected);
+  assert_string_equal(imgstore_rootfs_path(rootfs, 0), "");
+  assert_string_equal(imgstore_rootfs_path(rootfs, 99), "");
+  imgstore_rootfs_close(rootfs);
+  imgstore_rootfs_close(NULL);
+  end(&w);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_names),
@@ -327,6 +484,9 @@ int main(void) {
       cmocka_unit_test(test_holds),
       cmocka_unit_test(test_each_call_fails),
       cmocka_unit_test(test_each_allocation_fails),
+      cmocka_unit_test(test_each_call_of_a_mount_fails),
+      cmocka_unit_test(test_each_allocation_of_a_mount_fails),
+      cmocka_unit_test(test_what_a_handle_tells),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
