@@ -45,6 +45,8 @@ extern const command command_pull, command_load, command_unpack, command_ls, com
     command_index;
 extern const command command_save, command_import, command_export;
 extern const command command_build;
+extern const command command_save, command_import;
+extern const command command_artifact, command_build;
 extern const command command_access, command_catalog;
 extern const command command_copy, command_push, command_sync;
 extern const command command_attach, command_referrers;

@@ -3,6 +3,7 @@
 #define IMGSTORE_IMGSTORE_H
 
 #include "imgstore/archive.h"
+#include "imgstore/artifact.h"
 #include "imgstore/attached.h"
 #include "imgstore/builder.h"
 #include "imgstore/common.h"

@@ -493,6 +493,82 @@ class Indexes(Builder):
         self.assert_sound()
 
 
+# --- artifacts ---
+
+
+class Artifacts(Builder):
+    TYPE = "application/vnd.example+json"
+
+    def stored(self):
+        """The only manifest that the store names."""
+        entry, = self.index()
+        with open(os.path.join(self.root, "blobs", "sha256", entry["digest"][7:]), encoding="utf-8") as file:
+            return json.load(file)
+
+    def test_there_and_back(self):
+        self.write("model.bin", noise(3000000))
+        self.write("conf.json", b"{}")
+        self.write("empty", b"")
+        arguments = ("artifact", "create", "--json", "--artifact-type", self.TYPE, "--annotation", "k=v", "bundle:1",
+                     self.path("model.bin"), self.path("conf.json") + ":application/json", self.path("empty"))
+        made = json.loads(self.ok(*arguments))
+        self.assertEqual(json.loads(self.ok("--workers", "0", *arguments))["digest"], made["digest"])
+        manifest = self.stored()
+        self.assertEqual((manifest["artifactType"], manifest["annotations"]), (self.TYPE, {"k": "v"}))
+        self.assertEqual([layer["mediaType"] for layer in manifest["layers"]],
+                         ["application/octet-stream", "application/json", "application/octet-stream"])
+        os.mkdir(self.path("out"))
+        self.ok("artifact", "unpack", "bundle:1", self.path("out"))
+        for name in ("model.bin", "conf.json", "empty"):
+            with open(self.path(name), "rb") as one, open(self.path("out", name), "rb") as other:
+                self.assertEqual(one.read(), other.read())
+        self.assertEqual(len(os.listdir(self.path("out"))), 3)
+        self.fails("artifact", "unpack", "bundle:1", self.path("out"), naming="there already")
+        skopeo("copy", "-q", f"oci:{self.root}:1", f"oci:{self.path('copy')}:x")
+        self.assert_sound()
+        self.ok("prune")
+        self.assert_sound()
+
+    def test_titles_of_strangers(self):
+        for titles in (["../x"], ["/etc/x"], [".."], ["."], [""], ["a/b"], ["same", "same"], ["x\n"], ["t" * 300]):
+            folder = self.path(f"layout{len(os.listdir(self.dir))}")
+            layout = images.Layout(folder)
+            config = layout.blob(b"{}", "application/vnd.oci.empty.v1+json")
+            layers = [layout.blob(b"data%d" % i, "text/plain", annotations={"org.opencontainers.image.title": title})
+                      for i, title in enumerate(["good", *titles])]
+            layout.add(layout.blob({"schemaVersion": 2, "mediaType": images.OCI_MANIFEST, "artifactType": self.TYPE,
+                                    "config": config, "layers": layers}, images.OCI_MANIFEST), "bad")
+            self.ok("load", "-q", "-i", folder, "--rename", "bad")
+            out = folder + ".out"
+            os.mkdir(out)
+            self.fails("artifact", "unpack", "bad", out, naming="title")
+            self.assertEqual(os.listdir(out), [])
+
+    def test_nothing_is_written_over_or_followed(self):
+        self.write("f", b"new")
+        self.ok("artifact", "create", "--artifact-type", self.TYPE, "bundle", self.path("f"))
+        os.mkdir(self.path("out"))
+        os.symlink(self.path("victim"), self.path("out", "f"))
+        self.fails("artifact", "unpack", "bundle", self.path("out"), naming="f: is there already")
+        self.assertFalse(os.path.exists(self.path("victim")))
+        os.unlink(self.path("out", "f"))
+        blob = os.path.join(self.root, "blobs", "sha256", self.stored()["layers"][0]["digest"][7:])
+        with open(blob, "r+b") as file:
+            file.write(b"bad")
+        self.fails("artifact", "unpack", "bundle", self.path("out"), naming="blob")
+        self.assertEqual(os.listdir(self.path("out")), [])
+
+    def test_what_cannot_be_added(self):
+        self.write("f", b"x")
+        create = ("artifact", "create", "--artifact-type")
+        self.fails(*create, "no type", "a", self.path("f"), naming="artifact type")
+        self.fails(*create, self.TYPE, "a", self.dir, naming="regular file")
+        self.fails(*create, self.TYPE, "a", self.path("none"), naming="none")
+        self.fails(*create, self.TYPE, "a", self.path("f"), self.path("f"), naming="twice")
+        self.fails(*create, self.TYPE, "UPPER", self.path("f"), naming="UPPER")
+        self.assertEqual(self.names(), [])
+
+
 # --- interruption ---
 
 
