@@ -97,6 +97,8 @@ static int prepare(check *k) {
 int cli_verify_image(cli *c) {
   check k = {.c = c};
   int status = CLI_USAGE;
+  if (option_given(&c->args, OPTION_FULL) || option_given(&c->args, OPTION_REPAIR))
+    return cli_usage(c, "--full and --repair are about the store: give no image with them");
   job_begin(&k.job);
   if (cli_format(c, &k.json) && cli_registry_options(c, &k.registry_options) && progress_begin(&k.progress, c, &words))
     status = prepare(&k);

@@ -13,8 +13,8 @@
 
 enum {
   WRITES_MAX = 20,
-  LOOKS = 1,           /* after a write that nobody disturbed */
-  LOOKS_CONTENDED = 4, /* when others write too */
+  LOOKS = 3,           /* that find the entry after a write, when nobody else was seen */
+  LOOKS_CONTENDED = 6, /* when others write too */
   PAUSE_MS = 150       /* between looks, half as much again at random */
 };
 
@@ -186,7 +186,7 @@ int32_t ims_referrer_tag_advance(ims_referrer_tag *t, int64_t now) {
   if (t->busy)
     return IMGSTORE_EAGAIN;
   /* an entry that was there before we wrote anything needs no second look */
-  unsigned enough = !t->writes ? 1 : t->contended ? LOOKS_CONTENDED : LOOKS + 1;
+  unsigned enough = !t->writes ? 1 : t->contended ? LOOKS_CONTENDED : LOOKS;
   if (t->quiet >= enough)
     return IMGSTORE_OK;
   if (now < t->due)

@@ -607,6 +607,7 @@ class Policies(MemoryCase):
         path = self.policy()
         for arguments in (["pull", "--policy", path, "--verify-key", KEYS["good"].public, self.name],
                           ["pull", "--any-identity", self.name], ["verify", self.name],
+                          ["verify", "--full", "--key", KEYS["good"].public, self.name],
                           ["verify", "--key", KEYS["good"].public]):
             self.assertEqual(self.imgstore(*arguments).code, 2)
         self.ok("pull", self.name)
