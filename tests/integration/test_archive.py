@@ -591,5 +591,52 @@ class Export(ArchiveCase):
         self.assertEqual([n for n in os.listdir(self.dir) if n.startswith(("x", ".imgstore"))], [])
 
 
+class OtherStores(ArchiveCase):
+    """podman and buildah with a storage of their own; without it, or its privileges, there is nothing to test."""
+
+    def tool(self, *words):
+        env = {**os.environ, "STORAGE_DRIVER": "vfs", "HOME": self.home}
+        line = [words[0], "--root", self.path("their"), "--runroot", self.path("their-run"), *words[1:]]
+        return subprocess.run(line, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              timeout=120, check=False)
+
+    def need(self, tool):
+        if program.lack_of([tool]) or not program.IS_ROOT or self.tool(tool, "images", "-q").returncode:
+            self.skipTest(f"{tool} does not run here")
+
+    def succeed(self, *words):
+        done = self.tool(*words)
+        self.assertEqual(done.returncode, 0, f"{words}: {done.stderr.decode()}")
+        return done.stdout.decode()
+
+    def test_podman(self):
+        self.need("podman")
+        self.load(self.layout().folder, "--rename", NAME)
+        self.ok("tag", NAME, "example.org/lab/image:2")
+        for words in ((), ("--uncompressed",), ("--format", "oci-archive")):
+            names = [NAME] if "--format" in words else [NAME, "example.org/lab/image:2"]
+            self.ok("save", "-q", *words, "-o", self.path("x.tar"), *names)
+            self.succeed("podman", "load", "-i", self.path("x.tar"))
+            for name in names:
+                self.assertEqual("sha256:" + self.succeed("podman", "image", "inspect", "-f", "{{.Id}}", name).strip(),
+                                 self.inspect(NAME)["Id"])
+            self.succeed("podman", "rmi", "-af")
+        self.ok("save", "-q", "-o", self.path("x.tar"), NAME)
+        self.succeed("podman", "load", "-i", self.path("x.tar"))
+        for kind in ("docker-archive", "oci-archive", "oci-dir"):
+            self.succeed("podman", "save", "--format", kind, "-o", self.path(kind), NAME)
+            other = self.path("store-" + kind)
+            self.assertEqual(self.load(self.path(kind), root=other), f"Loaded image: {NAME}\n")
+            self.assertEqual(self.inspect(NAME, root=other)["RootFS"], self.inspect(NAME)["RootFS"])
+
+    def test_buildah(self):
+        self.need("buildah")
+        self.load(self.layout().folder, "--rename", NAME)
+        self.ok("save", "-q", "-o", self.path("d.tar"), NAME)
+        self.ok("save", "-q", "--format", "oci-archive", "-o", self.path("o.tar"), NAME)
+        for source in ("docker-archive:" + self.path("d.tar"), "oci-archive:" + self.path("o.tar")):
+            self.assertEqual("sha256:" + self.succeed("buildah", "pull", "-q", source).strip(), self.inspect(NAME)["Id"])
+
+
 if __name__ == "__main__":
     program.main(("umoci", "skopeo"))
