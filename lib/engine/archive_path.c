@@ -1,9 +1,12 @@
 /*
- * engine/archive_path.c (L4) - paths and links inside an archive of images: relative, without "." and "..".
+ * engine/archive_path.c (L4) - paths and links inside an archive of images: relative, without "." and ".."; what a path
+ * says about its member.
  */
+#include "engine/archive_path.h"
+
 #include <string.h>
 
-#include "engine/archive_path.h"
+#include "base/text.h"
 
 /* Appends the components of path to out, which holds *size bytes. False: it leads outside. */
 static bool join(char *out, size_t *size, const char *path) {
@@ -52,4 +55,36 @@ int32_t ims_archive_link_path(const char *path, const char *target, bool symboli
     return IMGSTORE_OK;
   return ims_fail(err, IMGSTORE_EFORMAT, "member \"%.256s\": its link to \"%.256s\" leads out of the archive", path,
                   target);
+}
+
+/* --- what a path says -----------------------------------------------------------------------------------------------
+ */
+
+bool ims_archive_path_digest(const char *path, ims_digest *digest) {
+  char text[IMS_DIGEST_TEXT];
+  memset(digest, 0, sizeof *digest);
+  if (!ims_starts_with(path, "blobs/") || strlen(path + 6) >= sizeof text)
+    return false;
+  strcpy(text, path + 6);
+  char *slash = strchr(text, '/');
+  if (!slash)
+    return false;
+  *slash = ':';
+  if (ims_digest_parse(digest, text, strlen(text), NULL) == IMGSTORE_OK)
+    return true;
+  memset(digest, 0, sizeof *digest);
+  return false;
+}
+
+bool ims_archive_path_is_document(const char *path) {
+  static const char *const names[] = {"manifest.json", "index.json", "oci-layout"};
+  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+    if (strcmp(path, names[i]) == 0)
+      return true;
+  return false;
+}
+
+bool ims_archive_path_is_legacy(const char *path) {
+  const char *slash = strchr(path, '/');
+  return strcmp(path, "repositories") == 0 || (slash && (!strcmp(slash, "/VERSION") || !strcmp(slash, "/json")));
 }

@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "base/error.h"
+#include "oci/digest.h"
 
 /** Cleans the path of a member. out: room for strlen(path) + 1. Errors: IMGSTORE_EFORMAT (absolute, or with ".."). */
 int32_t ims_archive_clean_path(const char *path, char *out, ims_error *err);
@@ -15,5 +15,12 @@ int32_t ims_archive_clean_path(const char *path, char *out, ims_error *err);
  * and 2 more. Errors: IMGSTORE_EFORMAT (absolute, or out of the archive).
  */
 int32_t ims_archive_link_path(const char *path, const char *target, bool symbolic, char *out, ims_error *err);
+
+/** "blobs/sha256/<hex>" of an OCI layout: the digest that the member must have. */
+bool ims_archive_path_digest(const char *path, ims_digest *digest);
+/** A document that says what is in the archive. */
+bool ims_archive_path_is_document(const char *path);
+/** What Docker has written beside manifest.json for readers of long ago. */
+bool ims_archive_path_is_legacy(const char *path);
 
 #endif

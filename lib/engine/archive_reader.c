@@ -87,40 +87,6 @@ static void set_state(ims_archive_reader *r, int state) {
   ims_lane_signal(&r->op->lane);
 }
 
-/* --- what a path says -----------------------------------------------------------------------------------------------
- */
-
-/* "blobs/sha256/<hex>" of an OCI layout. */
-static bool claims_digest(const char *path, ims_digest *digest) {
-  char text[IMS_DIGEST_TEXT];
-  memset(digest, 0, sizeof *digest);
-  if (!ims_starts_with(path, "blobs/") || strlen(path + 6) >= sizeof text)
-    return false;
-  strcpy(text, path + 6);
-  char *slash = strchr(text, '/');
-  if (!slash)
-    return false;
-  *slash = ':';
-  if (ims_digest_parse(digest, text, strlen(text), NULL) == IMGSTORE_OK)
-    return true;
-  memset(digest, 0, sizeof *digest);
-  return false;
-}
-
-static bool is_document(const char *path) {
-  static const char *const names[] = {"manifest.json", "index.json", "oci-layout"};
-  for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-    if (strcmp(path, names[i]) == 0)
-      return true;
-  return false;
-}
-
-/* What Docker has written beside manifest.json for readers of ten years ago. */
-static bool is_legacy(const char *path) {
-  const char *slash = strchr(path, '/');
-  return strcmp(path, "repositories") == 0 || (slash && (!strcmp(slash, "/VERSION") || !strcmp(slash, "/json")));
-}
-
 /* --- members --------------------------------------------------------------------------------------------------------
  */
 
@@ -180,7 +146,7 @@ static int32_t begin_file(ims_archive_reader *r) {
   r->head_size = 0;
   r->decoder = NULL;
   r->present = false;
-  if (claims_digest(current(r)->path, &r->claimed)) {
+  if (ims_archive_path_digest(current(r)->path, &r->claimed)) {
     ims_hash_init(&r->hash, r->claimed.algorithm);
     rc = ims_blob_find(r->store, &r->claimed, UINT64_MAX, &r->present, &damaged, &r->err);
   }
@@ -210,7 +176,9 @@ static int32_t begin_member(ims_archive_reader *r, const ims_tar_entry *e) {
   }
   if (e->type != IMS_TAR_REGULAR)
     return add_link(r, e, path);
-  int kind = is_document(path) ? IMS_ARCHIVE_DOCUMENT : is_legacy(path) ? IMS_ARCHIVE_SKIPPED : IMS_ARCHIVE_FILE;
+  int kind = ims_archive_path_is_document(path) ? IMS_ARCHIVE_DOCUMENT
+             : ims_archive_path_is_legacy(path) ? IMS_ARCHIVE_SKIPPED
+                                                : IMS_ARCHIVE_FILE;
   rc = add_member(r, kind, path, NULL);
   if (rc)
     return rc;
