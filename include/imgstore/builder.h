@@ -143,7 +143,7 @@ typedef struct imgstore_build_options {
   uint32_t flags;      /**< IMGSTORE_BUILD_* */
   int32_t format;      /**< IMGSTORE_FORMAT_* */
   int32_t compression; /**< IMGSTORE_COMPRESS_*: of the layers that are made */
-  int32_t level;       /**< 0: the default; gzip 1..9, fast gzip 1..3, zstd 1..19 */
+  int32_t level;       /**< 0: the default; gzip 1..9 (1), fast gzip 1..3 (1), zstd 1..19 (3) */
   int64_t
       source_date_epoch; /**< with IMGSTORE_BUILD_EPOCH: seconds since 1970; no file is newer, and it is "created" */
   imgstore_event_fn progress;
@@ -157,17 +157,17 @@ IMGSTORE_API int32_t imgstore_build_options_init(imgstore_build_options *options
  * Makes the image: its layers, its config, its manifest, and last the reference name (NULL: none; prune then removes
  * the image, unless something else reaches it). A name that is taken moves. After a failure nothing is visible; layers
  * that were complete stay until prune. image: receives the image; report: IMGSTORE_REPORT_SKIPPED lines for what could
- * not be taken out of a directory; both NULL when not wanted. The builder stays as it is: it can be changed and finished
- * again.
- * Events: IMGSTORE_EVENT_PACKING and IMGSTORE_EVENT_PACKED for layers, _FLUSHING, _COMMITTED.
- * Errors: those of reading what was added, IMGSTORE_EFORMAT (name, a tar that is none), IMGSTORE_EINVALID (the format
- * has no annotations; level), IMGSTORE_EUNSUPPORTED (zstd not built in; a layer to squash of an unknown type),
- * IMGSTORE_EBUSY (it is being finished), IMGSTORE_ENOSPACE, IMGSTORE_EIO.
+ * not be taken out of a directory; both NULL when not wanted. The builder stays as it is: it can be changed and
+ * finished again. Events: IMGSTORE_EVENT_PACKING and IMGSTORE_EVENT_PACKED for layers, _FLUSHING, _COMMITTED. Errors:
+ * those of reading what was added, IMGSTORE_EFORMAT (name, a tar that is none), IMGSTORE_EINVALID (the format has no
+ * annotations; level), IMGSTORE_EUNSUPPORTED (zstd not built in; a layer to squash of an unknown type), IMGSTORE_EBUSY
+ * (it is being finished), IMGSTORE_ENOSPACE, IMGSTORE_EIO.
  */
 IMGSTORE_API int32_t imgstore_builder_finish(imgstore_builder *builder, const char *name,
                                              const imgstore_build_options *options, imgstore_image **image,
                                              imgstore_report **report, imgstore_error **error);
-/** The same as an operation; imgstore_operation_image and _report have the rest. Until its end the builder must not be changed. */
+/** The same as an operation; imgstore_operation_image and _report have the rest. Until its end the builder must not be
+ * changed. */
 IMGSTORE_API int32_t imgstore_builder_finish_start(imgstore_builder *builder, const char *name,
                                                    const imgstore_build_options *options,
                                                    imgstore_operation **operation, imgstore_error **error);
