@@ -357,7 +357,12 @@ static int32_t clean_trash(void *data, const char *name, unsigned char type) {
   return IMGSTORE_OK;
 }
 
+static int32_t pass_over(void *data, const char *name) {
+  return IMGSTORE_OK;
+}
+
 void ims_rootfs_dir_clean(ims_rootfs_dir *d) {
+  (void)ims_rootfs_leases(d, pass_over, NULL, NULL);
   (void)ims_dir_file_scan(d->core, d->folder[IMS_ROOTFS_STAGING], clean_staged, d);
   (void)ims_dir_file_scan(d->core, d->folder[IMS_ROOTFS_TRASH], clean_trash, d);
 }

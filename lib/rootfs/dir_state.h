@@ -73,7 +73,7 @@ int32_t ims_stage_publish_part(ims_rootfs_dir *dir, const ims_stage *stage, cons
 void ims_stage_discard(ims_rootfs_dir *dir, ims_stage *stage);
 /** Moves folder/name to the trash: from then on it is gone for everybody. */
 int32_t ims_rootfs_dir_discard(ims_rootfs_dir *dir, int folder, const char *name, ims_error *err);
-/** Removes what is in the trash and what dead processes left in staging/, best effort. */
+/** Removes what is in the trash and what dead processes left in staging/ and leases/, best effort. */
 void ims_rootfs_dir_clean(ims_rootfs_dir *dir);
 
 /* --- locks and leases -------------------------------------------------------------------------------------------- */

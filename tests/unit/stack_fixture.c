@@ -51,6 +51,7 @@ static int32_t redo(stack *k, size_t i, const char *layer) {
   ims_core plain = *k->s->core;
   ims_error err = IMS_ERROR_INIT;
   plain.sys = &ims_sys_default;
+  plain.alloc = ims_alloc_default;
   assert_true(ims_apply_is_unsure(k->apply[i]));
   assert_string_equal(k->s->err.message, "");
   ims_apply_free(k->apply[i]);
