@@ -133,6 +133,8 @@ def contenders(image, imgstore):
         ("pull and unpack", "umoci", lambda f: [skopeo + [f"oci:{f}/oci:x"],
                                                 ["umoci", "unpack", "--image", f + "/oci:x", f + "/bundle"]]),
         ("pull and unpack", "podman", lambda f: [podman(f)]),
+        ("pull to layers", "imgstore", lambda f: [ours(f, "--layers")]),
+        ("pull to layers", "podman", lambda f: [podman(f)]),
     ]
 
 
