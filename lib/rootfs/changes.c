@@ -30,8 +30,9 @@ struct ims_changes {
   int32_t marks;
   ims_tree_cursor cursor;
   ims_lower_stack *lowers;
-  ims_disk_rules rules; /**< none: only types and marks are asked for */
+  ims_disk_rules rules; /**< none: ids are compared as they are */
   ims_disk_entry object;
+  ims_disk_entry below; /**< of a lower directory, to compare with */
   change_level *levels;
   size_t depth, capacity;
   ims_buf path;
@@ -129,8 +130,27 @@ static int32_t same_target(ims_changes *c, bool *same, ims_error *err) {
 
 static bool same_metadata(const struct stat *a, const struct stat *b) {
   return a->st_mode == b->st_mode && a->st_uid == b->st_uid && a->st_gid == b->st_gid && a->st_rdev == b->st_rdev &&
-         (S_ISDIR(a->st_mode) || (a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-                                  a->st_mtim.tv_nsec == b->st_mtim.tv_nsec));
+         a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+         (S_ISDIR(a->st_mode) || a->st_size == b->st_size);
+}
+
+/** Attributes leave no trace in a time that a copy keeps. Those of a layer are compared. */
+static int32_t same_xattrs(ims_changes *c, bool *same, ims_error *err) {
+  ims_disk_entry *ours = &c->object, *theirs = &c->below;
+  const char *path = c->cursor.path.data;
+  int32_t rc = ims_disk_entry_marks(ours, c->cursor.fd, c->cursor.name, path, IMS_MARKS_NONE, err);
+  theirs->st = ours->st;
+  if (!rc)
+    rc = ims_lowers_open(c->lowers, path, &theirs->fd, err);
+  if (!rc)
+    rc = ims_disk_entry_attributes(theirs, path, err);
+  *same = !rc && ours->xattrs.count == theirs->xattrs.count;
+  for (size_t i = 0; *same && i < ours->xattrs.count; i++) {
+    const ims_tar_xattr *a = &ours->xattrs.items[i], *b = &theirs->xattrs.items[i];
+    *same = strcmp(a->name, b->name) == 0 && a->size == b->size && memcmp(a->value, b->value, a->size) == 0;
+  }
+  ims_disk_entry_close(theirs);
+  return rc;
 }
 
 static int32_t tell_present(ims_changes *c, teller *t, ims_error *err) {
@@ -142,6 +162,8 @@ static int32_t tell_present(ims_changes *c, teller *t, ims_error *err) {
     same = same_metadata(&c->object.st, &below);
   if (!rc && same && S_ISLNK(below.st_mode))
     rc = same_target(c, &same, err);
+  if (!rc && same && (S_ISREG(below.st_mode) || S_ISDIR(below.st_mode)))
+    rc = same_xattrs(c, &same, err);
   return rc || same ? rc : t->visit(t->data, found ? IMS_CHANGE_MODIFIED : IMS_CHANGE_ADDED, path, err);
 }
 
@@ -219,6 +241,7 @@ int32_t ims_changes_new(ims_changes **changes, const ims_core *core, int directo
   c->lowers = lowers;
   ims_buf_init(&c->path, &core->alloc, PATH_CEILING);
   ims_disk_entry_init(&c->object, core, &c->rules);
+  ims_disk_entry_init(&c->below, core, &c->rules);
   int32_t rc = ims_cursor_init(&c->cursor, core, directory, err);
   if (!rc && core->sys->fstat(c->cursor.fd, &st))
     rc = ims_fail_os(err, errno, "cannot look at the directory");
@@ -239,11 +262,16 @@ void ims_changes_free(ims_changes *c) {
     return;
   ims_cursor_free(&c->cursor);
   ims_disk_entry_free(&c->object);
+  ims_disk_entry_free(&c->below);
   while (c->depth)
     pop(c);
   ims_free(&c->core->alloc, c->levels);
   ims_buf_free(&c->path);
   ims_free(&c->core->alloc, c);
+}
+
+const ims_tree_cursor *ims_changes_cursor(const ims_changes *c) {
+  return &c->cursor;
 }
 
 int32_t ims_changes_run(ims_changes *c, uint64_t budget, ims_change_visit visit, void *data, ims_error *err) {

@@ -22,6 +22,8 @@ typedef struct ims_changes ims_changes;
 int32_t ims_changes_new(ims_changes **changes, const ims_core *core, int directory, int32_t marks,
                         ims_lower_stack *lowers, ims_error *err);
 void ims_changes_free(ims_changes *changes);
+/** Where the walk is: in visit, for what was added or modified, at that entry. */
+const ims_tree_cursor *ims_changes_cursor(const ims_changes *changes);
 /**
  * Tells more changes, looking at about budget entries. IMGSTORE_EAGAIN: there are more. Errors name the path.
  */

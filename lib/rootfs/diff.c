@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "rootfs/changes.h"
 #include "rootfs/entry_error.h"
 #include "rootfs/link_table.h"
 #include "rootfs/tree_cursor.h"
@@ -22,7 +23,9 @@ struct ims_diff {
   int32_t marks;
   bool root, always_root;
   imgstore_report *report;
-  ims_tree_cursor cursor;
+  ims_tree_cursor own;           /**< the walk, unless it is that of changes */
+  const ims_tree_cursor *cursor; /**< where the walk is */
+  ims_changes *changes;          /**< or NULL: everything goes into the layer */
   ims_disk_entry object;
   ims_link_table links;
   ims_buf header;
@@ -187,14 +190,16 @@ static int32_t put_directory(ims_diff *d, output *o, ims_error *err) {
   bool opaque = d->object.marks & IMS_MARK_OPAQUE;
   int32_t rc = put_entry(d, &d->object.entry, o, err);
   if (!rc)
-    rc = note_marks(d, d->cursor.depth, err);
+    rc = note_marks(d, d->cursor->depth, err);
   ims_disk_entry_close(&d->object);
   if (rc)
     return rc;
   if (st.st_dev != d->device)
     return skip(d, "content not read: another file system is mounted there", err);
-  rc = ims_cursor_enter(&d->cursor, &st, err);
-  if (!rc && (d->marks & IMS_MARKS_FUSE) && ims_cursor_has(&d->cursor, ".wh..wh..opq"))
+  if (d->changes)
+    return IMGSTORE_OK; /* whose walk goes there by itself */
+  rc = ims_cursor_enter(&d->own, &st, err);
+  if (!rc && (d->marks & IMS_MARKS_FUSE) && ims_cursor_has(&d->own, ".wh..wh..opq"))
     opaque = true;
   return rc || !opaque ? rc : put_whiteout(d, NULL, o, err);
 }
@@ -202,15 +207,15 @@ static int32_t put_directory(ims_diff *d, output *o, ims_error *err) {
 static int32_t put_object(ims_diff *d, output *o, ims_error *err) {
   ims_disk_entry *object = &d->object;
   bool linked = false;
-  int32_t rc = ims_disk_entry_read(object, d->cursor.fd, d->cursor.name, d->path.data, d->marks, d->report, err);
+  int32_t rc = ims_disk_entry_read(object, d->cursor->fd, d->cursor->name, d->path.data, d->marks, d->report, err);
   if (rc)
     return rc;
   const char *why = unsupported_mark(object->marks);
   if (why)
     return ims_entry_fail(err, IMGSTORE_EUNSUPPORTED, d->path.data, "%s", why);
-  if ((object->marks & IMS_MARK_WHITEOUT) && (d->dir_marks[d->cursor.depth - 1] & IMS_MARK_XWHITEOUTS) &&
+  if ((object->marks & IMS_MARK_WHITEOUT) && (d->dir_marks[d->cursor->depth - 1] & IMS_MARK_XWHITEOUTS) &&
       object->entry.size == 0)
-    return put_whiteout(d, d->cursor.name, o, err);
+    return put_whiteout(d, d->cursor->name, o, err);
   rc = put_root(d, o, err);
   if (!rc && object->entry.type == IMS_TAR_DIRECTORY)
     return put_directory(d, o, err);
@@ -227,7 +232,7 @@ static int32_t put_object(ims_diff *d, output *o, ims_error *err) {
 /** Names and devices with a meaning. *done: nothing is left to do with the entry. */
 static int32_t put_by_name(ims_diff *d, bool *done, output *o, ims_error *err) {
   const char *hidden;
-  int kind = ims_overlay_name(d->cursor.name, &hidden);
+  int kind = ims_overlay_name(d->cursor->name, &hidden);
   *done = true;
   if (kind != IMS_WHITEOUT_NONE && !(d->marks & IMS_MARKS_FUSE))
     return skip(d, "its name would be a whiteout in a layer", err);
@@ -236,7 +241,7 @@ static int32_t put_by_name(ims_diff *d, bool *done, output *o, ims_error *err) {
   if (kind != IMS_WHITEOUT_NONE)
     return IMGSTORE_OK; /* the marker of an opaque directory was seen when that was entered */
   if (ims_is_whiteout_device(&d->object.st))
-    return d->marks ? put_whiteout(d, d->cursor.name, o, err)
+    return d->marks ? put_whiteout(d, d->cursor->name, o, err)
                     : skip(d, "device 0:0 would be a whiteout on an overlay file system", err);
   if (S_ISSOCK(d->object.st.st_mode))
     return skip(d, "a socket", err);
@@ -244,27 +249,50 @@ static int32_t put_by_name(ims_diff *d, bool *done, output *o, ims_error *err) {
   return IMGSTORE_OK;
 }
 
-static int32_t put_next(ims_diff *d, output *o, ims_error *err) {
-  int event;
+static int32_t put_end(ims_diff *d, output *o, ims_error *err) {
+  d->ended = true;
+  int32_t rc = d->always_root ? put_root(d, o, err) : IMGSTORE_OK;
+  ims_buf_clear(&d->header);
+  if (!rc && ims_tar_put_end(&d->header))
+    rc = ims_fail_nomem(err);
+  return rc ? rc : emit(o, d->header.data, d->header.size, err);
+}
+
+static int32_t put_here(ims_diff *d, output *o, ims_error *err) {
   bool done;
-  int32_t rc = ims_cursor_next(&d->cursor, &event, err);
-  if (rc || event == IMS_CURSOR_LEAVE)
-    return rc;
-  if (event == IMS_CURSOR_END) {
-    d->ended = true;
-    ims_buf_clear(&d->header);
-    rc = d->always_root ? put_root(d, o, err) : IMGSTORE_OK;
-    ims_buf_clear(&d->header);
-    if (!rc && ims_tar_put_end(&d->header))
-      rc = ims_fail_nomem(err);
-    return rc ? rc : emit(o, d->header.data, d->header.size, err);
-  }
-  rc = set_path(d, d->cursor.path.data, err);
+  int32_t rc = set_path(d, d->cursor->path.data, err);
   if (!rc)
-    rc = ims_disk_entry_look(&d->object, d->cursor.fd, d->cursor.name, d->path.data, err);
+    rc = ims_disk_entry_look(&d->object, d->cursor->fd, d->cursor->name, d->path.data, err);
   if (!rc)
     rc = put_by_name(d, &done, o, err);
   return rc || done ? rc : put_object(d, o, err);
+}
+
+typedef struct change_target {
+  ims_diff *diff;
+  output *o;
+} change_target;
+
+static int32_t put_change(void *data, int change, const char *path, ims_error *err) {
+  const change_target *t = data;
+  if (change != IMS_CHANGE_DELETED)
+    return put_here(t->diff, t->o, err);
+  const char *slash = strrchr(path, '/');
+  int32_t rc = set_path(t->diff, path, err);
+  return rc ? rc : put_whiteout(t->diff, slash ? slash + 1 : path, t->o, err);
+}
+
+static int32_t put_next(ims_diff *d, output *o, ims_error *err) {
+  int event = IMS_CURSOR_ENTRY;
+  int32_t rc;
+  if (d->changes) {
+    rc = ims_changes_run(d->changes, 1, put_change, &(change_target){d, o}, err);
+    return rc == IMGSTORE_EAGAIN ? IMGSTORE_OK : rc ? rc : put_end(d, o, err);
+  }
+  rc = ims_cursor_next(&d->own, &event, err);
+  if (rc || event == IMS_CURSOR_LEAVE)
+    return rc;
+  return event == IMS_CURSOR_END ? put_end(d, o, err) : put_here(d, o, err);
 }
 
 /* --- content ---------------------------------------------------------------------------------------------------------
@@ -318,15 +346,26 @@ static int32_t set_prefix(ims_diff *d, const char *prefix, ims_error *err) {
   return d->path.failed ? path_failed(d, err) : IMGSTORE_OK;
 }
 
-static int32_t prepare(ims_diff *d, int directory, const char *prefix, ims_error *err) {
-  int32_t rc = set_prefix(d, prefix, err);
+static int32_t begin_walk(ims_diff *d, int directory, ims_lower_stack *lowers, ims_error *err) {
+  int32_t rc;
+  if (lowers && !d->marks) {
+    rc = ims_changes_new(&d->changes, d->core, directory, IMS_MARKS_NONE, lowers, err);
+    d->cursor = rc ? NULL : ims_changes_cursor(d->changes);
+    return rc;
+  }
+  d->cursor = &d->own;
+  return ims_cursor_init(&d->own, d->core, directory, err);
+}
+
+static int32_t prepare(ims_diff *d, int directory, const ims_diff_options *options, ims_error *err) {
+  int32_t rc = set_prefix(d, options->prefix, err);
   if (!rc)
     rc = ims_links_init(&d->links, &d->core->alloc, err);
   if (!rc)
-    rc = ims_cursor_init(&d->cursor, d->core, directory, err);
+    rc = begin_walk(d, directory, options->lowers, err);
   if (rc)
     return rc;
-  if (d->core->sys->fstat(d->cursor.fd, &d->root_st))
+  if (d->core->sys->fstat(d->cursor->fd, &d->root_st))
     return ims_fail_os(err, errno, "cannot look at the directory");
   d->device = d->root_st.st_dev;
   d->piece = ims_malloc(&d->core->alloc, PIECE);
@@ -357,7 +396,7 @@ int32_t ims_diff_new(ims_diff **diff, const ims_core *core, int directory, const
   ims_buf_init(&d->header, &core->alloc, HEADER_CEILING);
   ims_buf_init(&d->path, &core->alloc, PATH_CEILING);
   ims_disk_entry_init(&d->object, core, &d->rules);
-  int32_t rc = prepare(d, directory, options->prefix, err);
+  int32_t rc = prepare(d, directory, options, err);
   if (rc) {
     ims_diff_free(d);
     return rc;
@@ -369,7 +408,8 @@ int32_t ims_diff_new(ims_diff **diff, const ims_core *core, int directory, const
 void ims_diff_free(ims_diff *d) {
   if (!d)
     return;
-  ims_cursor_free(&d->cursor);
+  ims_cursor_free(&d->own);
+  ims_changes_free(d->changes);
   ims_disk_entry_free(&d->object);
   ims_links_free(&d->links);
   ims_buf_free(&d->header);

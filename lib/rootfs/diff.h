@@ -10,14 +10,16 @@
 #define IMS_ROOTFS_DIFF_H
 
 #include "rootfs/disk_entry.h"
+#include "rootfs/lower_stack.h"
 #include "rootfs/overlay_marks.h"
 
 typedef struct ims_diff_options {
-  int32_t marks;        /**< IMS_MARKS_* of the directory: how it says what it hides */
-  ims_disk_rules rules; /**< maps must outlive the diff */
-  const char *prefix;   /**< what the paths in the layer begin with, as "opt/app"; NULL or "": nothing */
-  bool root;            /**< the directory itself is an entry too ("./", or the prefix), when anything else is */
-  bool always_root;     /**< also when nothing else is */
+  int32_t marks;           /**< IMS_MARKS_* of the directory: how it says what it hides */
+  ims_disk_rules rules;    /**< maps must outlive the diff */
+  const char *prefix;      /**< what the paths in the layer begin with, as "opt/app"; NULL or "": nothing */
+  ims_lower_stack *lowers; /**< with marks NONE: only what is different from them; must outlive the diff. Else NULL */
+  bool root;               /**< the directory itself is an entry too ("./", or the prefix), when anything else is */
+  bool always_root;        /**< also when nothing else is */
 } ims_diff_options;
 
 /** Takes bytes of the layer. */

@@ -284,6 +284,10 @@ int32_t ims_disk_entry_marks(ims_disk_entry *d, int dir, const char *name, const
   return rc ? rc : ims_disk_xattrs_read(d, dir, name, path, marks, NULL, err);
 }
 
+int32_t ims_disk_entry_attributes(ims_disk_entry *d, const char *path, ims_error *err) {
+  return ims_disk_xattrs_read(d, -1, "", path, IMS_MARKS_NONE, NULL, err);
+}
+
 int32_t ims_disk_entry_unchanged(ims_disk_entry *d, const char *path, ims_error *err) {
   struct stat now;
   if (d->core->sys->fstat(d->fd, &now))

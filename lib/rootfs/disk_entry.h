@@ -56,6 +56,8 @@ int32_t ims_disk_entry_read(ims_disk_entry *d, int dir, const char *name, const 
 /** Only d->marks of what was looked at, a directory or a regular file, which is open then. */
 int32_t ims_disk_entry_marks(ims_disk_entry *d, int dir, const char *name, const char *path, int32_t marks,
                              ims_error *err);
+/** Only the attributes of d->fd, which the caller has opened and set with d->st; it belongs to d. */
+int32_t ims_disk_entry_attributes(ims_disk_entry *d, const char *path, ims_error *err);
 /** Whether the file that is open is still as it was looked at. IMGSTORE_ECONFLICT otherwise. */
 int32_t ims_disk_entry_unchanged(ims_disk_entry *d, const char *path, ims_error *err);
 /** Adds a SKIPPED line; a full report is no failure. report NULL: nothing. */

@@ -149,6 +149,19 @@ int32_t ims_lowers_find(ims_lower_stack *s, const char *path, bool *found, struc
   return rc;
 }
 
+int32_t ims_lowers_open(ims_lower_stack *s, const char *path, int *fd, ims_error *err) {
+  const ims_lower_level *l = &s->levels[s->depth - 1];
+  *fd = -1;
+  for (size_t i = 0; i < l->count; i++) {
+    *fd = open_beneath(s->core->sys, s->roots[l->places[i].index], path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+    if (*fd >= 0)
+      return IMGSTORE_OK;
+    if (!is_absent(errno))
+      return ims_entry_fail_os(err, errno, path, "open it in a lower directory");
+  }
+  return ims_entry_fail(err, IMGSTORE_ECONFLICT, path, "changed in a lower directory while it was read");
+}
+
 int32_t ims_lowers_readlink(ims_lower_stack *s, const char *path, char *target, size_t size, ssize_t *got,
                             ims_error *err) {
   const ims_lower_level *l = &s->levels[s->depth - 1];

@@ -33,6 +33,8 @@ int32_t ims_lowers_enter(ims_lower_stack *stack, const char *path, ims_error *er
 void ims_lowers_leave(ims_lower_stack *stack);
 /** Looks for path, which is in the directory that was entered last. *found: with its st. */
 int32_t ims_lowers_find(ims_lower_stack *stack, const char *path, bool *found, struct stat *st, ims_error *err);
+/** Opens path, a regular file or directory that was found. */
+int32_t ims_lowers_open(ims_lower_stack *stack, const char *path, int *fd, ims_error *err);
 /** Reads the target of path, a link that was found. *got: its bytes, size when there are more. */
 int32_t ims_lowers_readlink(ims_lower_stack *stack, const char *path, char *target, size_t size, ssize_t *got,
                             ims_error *err);

@@ -1,7 +1,8 @@
 /*
  * diff_driver.c - layers from and to directories, for scripts.
  *
- * diff_driver archive DIR MARKS [PREFIX]   writes the layer to standard output; MARKS: a sum of IMS_MARKS_*
+ * diff_driver archive DIR MARKS [LOWER...]  writes the layer to standard output; MARKS: a sum of IMS_MARKS_*, with 0
+ *                                           and LOWER only what is different from those
  * diff_driver changes DIR MARKS LOWER...    what is different from the lower directories, the uppermost first
  * diff_driver apply DIR                    applies the layer from standard input
  * What was left out is printed on standard error.
@@ -25,16 +26,27 @@ static int32_t write_out(void *data, const void *bytes, size_t size, ims_error *
   return fwrite(bytes, 1, size, stdout) == size ? IMGSTORE_OK : ims_fail(err, IMGSTORE_EIO, "standard output");
 }
 
-static int32_t archive(ims_core *core, int dir, char **argv, imgstore_report *report, ims_error *err) {
-  ims_diff_options options = {.marks = atoi(argv[0]), .prefix = argv[1], .root = true};
-  ims_diff *diff;
-  int32_t rc = ims_diff_new(&diff, core, dir, &options, report, err);
-  if (rc)
-    return rc;
-  do
-    rc = ims_diff_run(diff, BUDGET, write_out, NULL, err);
-  while (rc == IMGSTORE_EAGAIN);
+static int32_t open_lower(void *data, size_t i, int *fd, ims_error *err) {
+  *fd = open(((char **)data)[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  return *fd >= 0 ? IMGSTORE_OK : ims_fail(err, IMGSTORE_ENOTFOUND, "%s", ((char **)data)[i]);
+}
+
+static int32_t archive(ims_core *core, int dir, int argc, char **argv, imgstore_report *report, ims_error *err) {
+  ims_diff_options options = {.marks = atoi(argv[0]), .root = true};
+  ims_lower_stack lowers = {0};
+  ims_diff *diff = NULL;
+  int32_t rc = IMGSTORE_OK;
+  if (argc > 1) {
+    rc =
+        ims_lowers_init(&lowers, core, (size_t)argc - 1, IMS_MARKS_TRUSTED | IMS_MARKS_USER, open_lower, argv + 1, err);
+    options.lowers = &lowers;
+  }
+  if (!rc)
+    rc = ims_diff_new(&diff, core, dir, &options, report, err);
+  while (!rc && (rc = ims_diff_run(diff, BUDGET, write_out, NULL, err)) == IMGSTORE_EAGAIN)
+    rc = IMGSTORE_OK;
   ims_diff_free(diff);
+  ims_lowers_free(&lowers);
   return rc;
 }
 
@@ -43,11 +55,6 @@ static int32_t print_change(void *data, int change, const char *path, ims_error 
   (void)err;
   printf("%c /%s\n", " ACD"[change], path);
   return IMGSTORE_OK;
-}
-
-static int32_t open_lower(void *data, size_t i, int *fd, ims_error *err) {
-  *fd = open(((char **)data)[i], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  return *fd >= 0 ? IMGSTORE_OK : ims_fail(err, IMGSTORE_ENOTFOUND, "%s", ((char **)data)[i]);
 }
 
 static int32_t changes(ims_core *core, int dir, int argc, char **argv, ims_error *err) {
@@ -97,7 +104,7 @@ int main(int argc, char **argv) {
   int dir = open(argv[2], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   int32_t rc = IMGSTORE_EINVALID;
   if (strcmp(argv[1], "archive") == 0 && argc > 3)
-    rc = archive(core, dir, argv + 3, report, &err);
+    rc = archive(core, dir, argc - 3, argv + 3, report, &err);
   else if (strcmp(argv[1], "changes") == 0 && argc > 3)
     rc = changes(core, dir, argc - 3, argv + 3, &err);
   else if (strcmp(argv[1], "apply") == 0)
