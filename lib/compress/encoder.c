@@ -11,7 +11,7 @@
 #include "compress/block_engine.h"
 #include "compress/decoder.h"
 
-enum { GZIP_BLOCK = 256 * 1024, ZSTD_BLOCK = 2 * 1024 * 1024, SYSTEM_UNKNOWN = 255 };
+enum { GZIP_BLOCK = 512 * 1024, ZSTD_BLOCK = 2 * 1024 * 1024, SYSTEM_UNKNOWN = 255 };
 
 struct ims_block_encoder {
   const ims_alloc *alloc;

@@ -104,7 +104,7 @@ const ims_engine ims_engine_gzip_zlib = {"zlib", zlib_open, zlib_close, zlib_res
 /* --- making ----------------------------------------------------------------------------------------------------------
  */
 
-enum { RAW_WINDOW = -MAX_WBITS, MEMORY_LEVEL = 8, LEVEL_DEFAULT = 6, LEVEL_MAX = 9 };
+enum { RAW_WINDOW = -MAX_WBITS, MEMORY_LEVEL = 8, LEVEL_DEFAULT = 1, LEVEL_MAX = 9 };
 
 typedef struct zlib_maker {
   const ims_alloc *alloc;

@@ -16,7 +16,7 @@
 #include "storage_spy.h"
 #include "store_fixture.h"
 
-enum { TAR_SIZE = 6000000 };
+enum { TAR_SIZE = 9000000 };
 
 static uint8_t *tar;
 
@@ -81,7 +81,7 @@ static void check_blob(imgstore_store *store, const ims_new_layer *layer, size_t
 }
 
 static void workers_do_not_change_the_bytes(void **state) {
-  static const size_t sizes[] = {0, 10240, 262144, TAR_SIZE};
+  static const size_t sizes[] = {0, 10240, 524288, TAR_SIZE};
   static const unsigned workers[] = {0, 1, 2, 5};
   for (int32_t encode = IMS_ENCODE_NONE; encode <= (IMS_HAVE_ZSTD ? IMS_ENCODE_ZSTD : IMS_ENCODE_GZIP_FAST); encode++)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -182,7 +182,7 @@ static void every_allocation_fails(void **state) {
     need(ims_store_new(&store, core, &storage, &err), &err);
     memory.seen = 0;
     memory.at = at;
-    int32_t rc = make(store, IMS_ENCODE_GZIP, 600000, 100000, &layer, &err);
+    int32_t rc = make(store, IMS_ENCODE_GZIP, 900000, 100000, &layer, &err);
     done = memory.seen <= at;
     assert_true(rc == IMGSTORE_OK || (!done && rc == IMGSTORE_ENOMEM)); /* growing by less is tried again */
     ims_store_unref(store);
@@ -203,15 +203,15 @@ static void every_system_call_fails(void **state) {
     ims_core *core = fixture_core(&fixture_sys, NULL);
     need(fixture_open(core, fixture_path(top, "store"), 0, IMGSTORE_DURABILITY_BATCH, &store, &err), &err);
     fixture_fault_now = (fixture_fault){.at = at, .os_errno = at % 2 ? ENOSPC : EIO};
-    int32_t rc = make(store, IMS_ENCODE_GZIP, 600000, 100000, &layer, &err);
+    int32_t rc = make(store, IMS_ENCODE_GZIP, 900000, 100000, &layer, &err);
     done = fixture_fault_now.seen <= at;
     fixture_fault_now = (fixture_fault){.at = -1};
     assert_true(rc == IMGSTORE_OK || err.message[0]);
     if (!rc) /* a call whose failure does not matter */
       need(ims_blob_check(store, &layer.digest, layer.size, &present, &err), &err);
     ims_error_clear(&err);
-    need(make(store, IMS_ENCODE_GZIP, 600000, 100000, &layer, &err), &err);
-    check_blob(store, &layer, 600000);
+    need(make(store, IMS_ENCODE_GZIP, 900000, 100000, &layer, &err), &err);
+    check_blob(store, &layer, 900000);
     ims_store_unref(store);
     ims_core_unref(core);
     fixture_remove(top);
