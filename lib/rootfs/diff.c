@@ -373,7 +373,7 @@ static int32_t prepare(ims_diff *d, int directory, const ims_diff_options *optio
     return ims_fail_nomem(err);
   rc = ims_disk_entry_look(&d->object, directory, ".", "./", err);
   if (!rc)
-    rc = ims_disk_entry_read(&d->object, directory, ".", "./", d->marks, NULL, err);
+    rc = ims_disk_entry_marks(&d->object, directory, ".", "./", d->marks, err);
   if (!rc)
     rc = note_marks(d, 0, err);
   ims_disk_entry_close(&d->object);
