@@ -44,7 +44,7 @@ extern const command command_pull, command_load, command_unpack, command_ls, com
     command_rm, command_tag, command_tags, command_prune, command_du, command_verify, command_login, command_logout,
     command_index;
 extern const command command_save, command_import, command_export;
-extern const command command_artifact, command_build;
+extern const command command_artifact, command_build, command_diff, command_commit;
 extern const command command_access, command_catalog;
 extern const command command_copy, command_push, command_sync;
 extern const command command_attach, command_referrers;

@@ -20,12 +20,12 @@ static const option global_options[] = {{OPTION_ROOT, 0, "root", "DIR",
 const option_group group_global = {"Global options", global_options};
 
 static const command *const commands[] = {
-    &command_pull,    &command_tags,    &command_login,    &command_logout, &command_ls,     &command_history,
-    &command_inspect, &command_tag,     &command_rm,       &command_load,   &command_save,   &command_import,
-    &command_export,  &command_unpack,  &command_du,       &command_prune,  &command_verify, &command_index,
-    &command_access,  &command_catalog, &command_push,     &command_copy,   &command_attach, &command_referrers,
-    &command_sync,    &command_create,  &command_mount,    &command_umount, &command_delete, &command_bundle,
-    &command_run,     &command_build,   &command_artifact,
+    &command_pull,    &command_tags,    &command_login, &command_logout, &command_ls,       &command_history,
+    &command_inspect, &command_tag,     &command_rm,    &command_load,   &command_save,     &command_import,
+    &command_export,  &command_unpack,  &command_du,    &command_prune,  &command_verify,   &command_index,
+    &command_access,  &command_catalog, &command_push,  &command_copy,   &command_attach,   &command_referrers,
+    &command_sync,    &command_create,  &command_mount, &command_umount, &command_delete,   &command_bundle,
+    &command_run,     &command_build,   &command_diff,  &command_commit, &command_artifact,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

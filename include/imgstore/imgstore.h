@@ -6,6 +6,7 @@
 #include "imgstore/artifact.h"
 #include "imgstore/attached.h"
 #include "imgstore/builder.h"
+#include "imgstore/changes.h"
 #include "imgstore/common.h"
 #include "imgstore/context.h"
 #include "imgstore/error.h"

@@ -13,7 +13,7 @@ extern "C" {
 enum {
   IMGSTORE_REPORT_TAG = 1,         /**< name: a tag of a repository */
   IMGSTORE_REPORT_UNTAGGED = 2,    /**< name: a reference that was removed; digest: what it named */
-  IMGSTORE_REPORT_DELETED = 3,     /**< digest, size: a blob that was deleted */
+  IMGSTORE_REPORT_DELETED = 3,     /**< digest, size: a blob that was deleted; of a diff, name: a path that was */
   IMGSTORE_REPORT_DAMAGED = 4,     /**< digest: a blob that is not what it should be; detail: how */
   IMGSTORE_REPORT_MISSING = 5,     /**< digest: a blob that should be there; name: an image that needs it */
   IMGSTORE_REPORT_AFFECTED = 6,    /**< name: a reference whose image is incomplete; digest: the missing object */
@@ -31,7 +31,9 @@ enum {
   IMGSTORE_REPORT_PRESENT = 22,    /**< digest, size, detail: one that the destination had */
   IMGSTORE_REPORT_MOUNTED = 23,    /**< digest, size, detail: one that it took from its own repository in name */
   IMGSTORE_REPORT_ROOTFS = 30,     /**< name: an instance; digest: its manifest; detail: the name of its image */
-  IMGSTORE_REPORT_LAYER_DIR = 31   /**< name: a layer directory; digest: its chainID; size: its bytes */
+  IMGSTORE_REPORT_LAYER_DIR = 31,   /**< name: a layer directory; digest: its chainID; size: its bytes */
+  IMGSTORE_REPORT_ADDED = 40,      /**< name: a path that an instance has and its image has not */
+  IMGSTORE_REPORT_MODIFIED = 41    /**< name: a path that an instance has otherwise than its image */
 };
 
 /** How many lines. 0 for NULL. */

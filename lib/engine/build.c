@@ -17,6 +17,8 @@ static void free_addition(const ims_alloc *alloc, ims_addition *a) {
   ims_free(alloc, (void *)(uintptr_t)a->prefix);
   ims_free(alloc, a->created_by);
   ims_free(alloc, a->comment);
+  if (a->release)
+    a->release(a->user_data);
 }
 
 void ims_builder_unref(imgstore_builder *b) {

@@ -10,7 +10,7 @@
 #include "engine/operation.h"
 #include "oci/compose.h"
 
-enum { IMS_ADD_TAR, IMS_ADD_READER, IMS_ADD_DIRECTORY };
+enum { IMS_ADD_TAR, IMS_ADD_READER, IMS_ADD_DIRECTORY, IMS_ADD_OPENED };
 
 /** A layer to be made. */
 typedef struct ims_addition {
@@ -21,6 +21,9 @@ typedef struct ims_addition {
   bool used; /**< read was called: it gives nothing a second time */
   uint32_t flags;
   char *created_by, *comment;
+  /** OPENED: makes the source, each time the builder is finished; data is user_data, given back by release. */
+  int32_t (*open)(void *data, const ims_layer_setup *setup, ims_layer_source **source, ims_error *err);
+  void (*release)(void *data);
 } ims_addition;
 
 /** A list of the config that was set. */

@@ -155,8 +155,11 @@ static ims_layer_setup setup_of(const build_job *j) {
 }
 
 static void add_history(build_job *j, const char *created_by, const char *comment, bool empty) {
-  j->history[j->history_count++] =
-      (ims_history_part){.created = j->created, .created_by = created_by, .comment = comment, .empty = empty};
+  j->history[j->history_count++] = (ims_history_part){.created = j->created,
+                                                      .created_by = created_by,
+                                                      .author = j->builder->text[IMGSTORE_IMAGE_AUTHOR],
+                                                      .comment = comment,
+                                                      .empty = empty};
 }
 
 static int32_t open_addition(build_job *j, ims_addition *a) {
@@ -165,7 +168,8 @@ static int32_t open_addition(build_job *j, ims_addition *a) {
   if (a->kind == IMS_ADD_READER && a->used)
     return ims_fail(&j->op.err, IMGSTORE_EINVALID, "the function that reads a tar has been read to its end already");
   a->used = true;
-  int32_t rc = a->kind == IMS_ADD_DIRECTORY
+  int32_t rc = a->kind == IMS_ADD_OPENED ? a->open(a->user_data, &setup, &source, &j->op.err)
+               : a->kind == IMS_ADD_DIRECTORY
                    ? ims_directory_source_new(&source, &setup, a->path, a->prefix, a->flags, &j->op.err)
                    : ims_tar_source_new(&source, &setup, a->path, a->read, a->user_data, a->flags, &j->op.err);
   return rc ? rc : start_layer(j, source, a->path ? a->path : "tar");
@@ -173,7 +177,7 @@ static int32_t open_addition(build_job *j, ims_addition *a) {
 
 /* Not what the file or directory is called here: that is nobody's business elsewhere. */
 static const char *default_words(const ims_addition *a) {
-  return a->kind == IMS_ADD_DIRECTORY ? "directory" : "tar";
+  return a->kind == IMS_ADD_OPENED ? "changes" : a->kind == IMS_ADD_DIRECTORY ? "directory" : "tar";
 }
 
 static int32_t advance_layers(build_job *j, int64_t now) {
