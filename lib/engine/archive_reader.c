@@ -446,6 +446,7 @@ static int32_t start(ims_archive_reader *r, const char *path, int fd, ims_error 
   r->out = ims_malloc(&core->alloc, OUT_SIZE);
   if (!r->out)
     return ims_fail_nomem(err);
+  r->data = r->out; /* nothing yet */
   int32_t rc = ims_tar_reader_new(&r->tar, &core->alloc, &limits, err);
   return rc ? rc : ims_input_open(&r->input, r->op, path, fd, &r->task, err);
 }
