@@ -13,42 +13,6 @@
 
 enum { FIELDS = 7, ID_MAX = UINT32_MAX - 1, READ_PIECE = 32768 };
 
-/* Without openat2: component by component, and no link is followed. */
-static int open_without_links(const ims_sys *sys, int root, const char *path, int flags) {
-  char name[256];
-  int dir = sys->openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC, 0);
-  while (dir >= 0) {
-    path += strspn(path, "/");
-    size_t size = strcspn(path, "/");
-    bool last = !path[size + strspn(path + size, "/")];
-    if (size >= sizeof name || (size == 2 && path[0] == '.' && path[1] == '.')) {
-      sys->close(dir);
-      errno = ELOOP;
-      return -1;
-    }
-    memcpy(name, size ? path : ".", size ? size : 1);
-    name[size ? size : 1] = '\0';
-    int next = sys->openat(dir, name, (last ? flags : O_PATH | O_DIRECTORY) | O_NOFOLLOW | O_CLOEXEC, 0);
-    int failed = errno;
-    sys->close(dir);
-    errno = failed;
-    if (last || next < 0)
-      return next;
-    dir = next;
-    path += size;
-  }
-  return -1;
-}
-
-int ims_open_in_root(const ims_sys *sys, int root, const char *path, int flags) {
-  const ims_open_how how = {.flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
-                            .resolve = IMS_RESOLVE_IN_ROOT | IMS_RESOLVE_NO_MAGICLINKS};
-  int fd = sys->openat2(root, path, &how);
-  if (fd >= 0 || (errno != ENOSYS && errno != EPERM))
-    return fd;
-  return open_without_links(sys, root, path, flags);
-}
-
 /* --- reading ------------------------------------------------------------------------------------------------------ */
 
 static int32_t read_all(const ims_sys *sys, int fd, ims_buf *out, const char *path, ims_error *err) {

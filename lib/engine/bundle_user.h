@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/core.h"
 #include "base/error.h"
+#include "engine/open_in_root.h"
 
 enum { IMS_USER_GROUPS = 8192, IMS_USER_HOME = 1024, IMS_USER_NAME = 256, IMS_USER_FILE_MAX = 4 << 20 };
 
@@ -29,11 +30,5 @@ typedef struct ims_user {
  */
 int32_t ims_user_find(ims_user *user, const ims_core *core, int root, const char *text, ims_error *err);
 void ims_user_free(ims_user *user);
-
-/**
- * Opens path as a process whose root directory is root would: links cannot lead out of it. flags: of open(2), with
- * O_CLOEXEC added; nothing is made. Returns a descriptor, or -1 and errno.
- */
-int ims_open_in_root(const ims_sys *sys, int root, const char *path, int flags);
 
 #endif

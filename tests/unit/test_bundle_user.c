@@ -123,10 +123,12 @@ static void test_without_files(void **state) {
 }
 
 /* A link leads to a place inside, never to the host's file; pipes and folders are refused and not waited for. */
-static void test_hostile_files(void **state) {
+static void check_hostile_files(bool without_openat2) {
   world w;
   char text[32];
   begin(&w);
+  if (without_openat2)
+    calls.openat2 = no_openat2;
   const char *passwd = fixture_path(w.path, "etc/passwd");
   snprintf(text, sizeof text, "%d", IMGSTORE_EFORMAT);
   unlink(passwd);
@@ -151,6 +153,52 @@ static void test_hostile_files(void **state) {
   close(fd);
   snprintf(text, sizeof text, "%d", IMGSTORE_ELIMIT);
   expect(&w, "5", text);
+  end(&w);
+}
+
+static void test_hostile_files(void **state) {
+  check_hostile_files(false);
+  check_hostile_files(true);
+}
+
+/* Both ways of opening agree, on links of every kind. */
+static void test_links(void **state) {
+  static const char *const paths[] = {"/etc/passwd",
+                                      "etc//./passwd",
+                                      "/../etc/../../etc/passwd",
+                                      "/abs",
+                                      "/rel/passwd",
+                                      "/up/etc/passwd",
+                                      "/loop",
+                                      "/dangling",
+                                      "/etc/passwd/x",
+                                      "/none/..",
+                                      "/",
+                                      ".",
+                                      "/etc/deep/../passwd",
+                                      "/chain",
+                                      "/rel/../etc/passwd",
+                                      NULL};
+  world w;
+  begin(&w);
+  assert_int_equal(symlink("/etc/passwd", fixture_path(w.path, "abs")), 0);
+  assert_int_equal(symlink("./etc", fixture_path(w.path, "rel")), 0);
+  assert_int_equal(symlink("../../..", fixture_path(w.path, "up")), 0);
+  assert_int_equal(symlink("loop", fixture_path(w.path, "loop")), 0);
+  assert_int_equal(symlink("/nothing/here", fixture_path(w.path, "dangling")), 0);
+  assert_int_equal(symlink("rel/../abs", fixture_path(w.path, "chain")), 0);
+  assert_int_equal(mkdir(fixture_path(w.path, "etc/deep"), 0755), 0);
+  for (int i = 0; paths[i]; i++) {
+    struct stat one = {0}, other = {0};
+    calls.openat2 = ims_sys_default.openat2;
+    int fd = ims_open_in_root(&calls, w.root, paths[i], O_PATH), failed = fd < 0 ? errno : fstat(fd, &one);
+    calls.openat2 = no_openat2;
+    int walked = ims_open_in_root(&calls, w.root, paths[i], O_PATH), why = walked < 0 ? errno : fstat(walked, &other);
+    assert_int_equal(failed, why);
+    assert_int_equal(one.st_ino, other.st_ino);
+    close(fd);
+    close(walked);
+  }
   end(&w);
 }
 
@@ -179,6 +227,7 @@ static void test_without_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(test_users), cmocka_unit_test(test_without_files),
-                                     cmocka_unit_test(test_hostile_files), cmocka_unit_test(test_without_memory)};
+                                     cmocka_unit_test(test_hostile_files), cmocka_unit_test(test_links),
+                                     cmocka_unit_test(test_without_memory)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
