@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -47,7 +48,7 @@ static int enter(void *data) {
       umount2(".", MNT_DETACH) || chdir("/") || sethostname("container", 9))
     return failed("cannot enter the root file system", NULL);
   mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-  if (*cwd && chdir(cwd))
+  if (*cwd && ((mkdir(cwd, 0755) && errno != EEXIST) || chdir(cwd)))
     return failed(cwd, NULL);
   execvpe(c->command[0], c->command, (char *const *)env);
   return failed(c->command[0], NULL);

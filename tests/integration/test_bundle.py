@@ -9,12 +9,13 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
 
 import program
+import registry
 import rootfs
 from program import IS_ROOT, NOBODY, run_tool
 
 CRUN = rootfs.crun()
 needs_crun = unittest.skipUnless(CRUN and rootfs.may_mount(), "no crun, or no privilege to mount")
-RUNTIME = os.environ.get("EXAMPLE_RUNTIME", "")
+RUNTIME = os.path.join(os.path.dirname(program.IMGSTORE), "example-runtime")
 
 
 class Case(program.Case):
@@ -221,6 +222,26 @@ class Crun(Case):
         result = self.imgstore("run", "--name", "kept", "system:latest", before=before)
         self.assertEqual((result.code, result.out), (0, "Hello from an image.\n"), str(result))
         self.assertEqual(self.ok("ls", "--rootfs", "-q"), "kept\n")
+
+
+@unittest.skipUnless(os.path.exists(RUNTIME) and rootfs.may_mount(), "no example-runtime, or no privilege to mount")
+class Example(Case):
+    """examples/runtime.c, as a stranger's program would use the library."""
+
+    def runtime(self, *arguments):
+        done = subprocess.run([RUNTIME, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, env=self.environment({"IMGSTORE_ROOT": self.root}), check=False, timeout=60)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_runtime(self):
+        server = registry.FaultServer(self.path("server"), self.path("system"))
+        self.addCleanup(server.stop)
+        code, out, err = self.runtime(server.name("plain"), "sh", "-c", "echo $$; echo $A; hostname; cat /etc/motd; exit 5")
+        self.assertEqual((code, out), (5, "1\nimage\ncontainer\nHello from an image.\n"), err)
+        self.assertEqual(self.ok("ls", "--rootfs", "-q"), "")
+        code, _, err = self.runtime(server.name("plain"), "nothing")
+        self.assertEqual(code, 1, err)
+        self.assertEqual(self.ok("ls", "--rootfs", "-q"), "")
 
 
 if __name__ == "__main__":
