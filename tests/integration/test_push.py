@@ -36,7 +36,7 @@ class PushCase(program.Case):
     def setUp(self):
         super().setUp()
         self.site, self.other = SHARED["site"], SHARED["other"]
-        self.repository = "t/" + self.id().rsplit(".", 1)[1].replace("_", "-")
+        self.repository = "t/" + "-".join(self.id().split(".")[-2:]).replace("_", "-").lower()
 
     def load(self, tag):
         self.ok("load", "-q", "-i", SHARED["layout"].folder, "--name", tag)
