@@ -210,7 +210,8 @@ static void test_random(void **state) {
   uint64_t first = from ? strtoull(from, NULL, 10) : 1, many = asked ? strtoull(asked, NULL, 10) : 300;
   size_t redone = 0, count = 0;
   for (uint64_t seed = first; seed < first + many; seed++) {
-    print_message(seed % 100 ? "" : "seed %llu\n", (unsigned long long)seed);
+    if (seed % 100 == 0)
+      print_message("seed %llu\n", (unsigned long long)seed);
     random_stack(s, seed, &redone, &count);
   }
   print_message("%zu of %zu layers applied again\n", redone, count);
