@@ -269,7 +269,7 @@ const command command_referrers = {
     .name = "referrers",
     .alias = "attached",
     .usage = "[OPTIONS] IMAGE",
-    .summary = "List what is attached to an image: signatures, SBOMs, provenance, vulnerability reports",
+    .summary = "List what is attached to an image: signatures, SBOMs, provenance, reports",
     .details =
         "Looks at the registry's referrers, their fallback tag, cosign's tags and BuildKit's attestations in the\n"
         "index. With --fetch or --output one object is written out; its bytes were checked against its digest.\n"

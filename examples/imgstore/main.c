@@ -19,15 +19,25 @@ static const option global_options[] = {{OPTION_ROOT, 0, "root", "DIR",
                                         {0, 0, NULL, NULL, NULL}};
 const option_group group_global = {"Global options", global_options};
 
-static const command *const commands[] = {
-    &command_pull,    &command_tags,    &command_login, &command_logout, &command_ls,       &command_history,
-    &command_inspect, &command_tag,     &command_rm,    &command_load,   &command_save,     &command_import,
-    &command_export,  &command_unpack,  &command_du,    &command_prune,  &command_verify,   &command_index,
-    &command_access,  &command_catalog, &command_push,  &command_copy,   &command_attach,   &command_referrers,
-    &command_sync,    &command_create,  &command_mount, &command_umount, &command_delete,   &command_bundle,
-    &command_run,     &command_build,   &command_diff,  &command_commit, &command_artifact,
+/* The commands, in the groups of the help. */
+static const struct section {
+  const char *title;
+  const command *commands[16]; /* ends with NULL */
+} sections[] = {
+    {"Images",
+     {&command_pull, &command_push, &command_ls, &command_history, &command_inspect, &command_tag, &command_rm,
+      &command_copy, &command_sync}},
+    {"Files and folders", {&command_unpack, &command_save, &command_load, &command_import, &command_export}},
+    {"Instances",
+     {&command_create, &command_mount, &command_umount, &command_diff, &command_commit, &command_delete,
+      &command_bundle, &command_run}},
+    {"Building", {&command_build, &command_index, &command_artifact}},
+    {"Registries",
+     {&command_login, &command_logout, &command_tags, &command_catalog, &command_access, &command_referrers,
+      &command_attach}},
+    {"Store", {&command_du, &command_prune, &command_verify}},
 };
-enum { COMMANDS = sizeof commands / sizeof *commands };
+enum { SECTIONS = sizeof sections / sizeof *sections };
 
 /* Descriptors 0 to 2 are open from here on: a file of the store must never become standard output. They are opened
    the wrong way round, so that using them still fails. */
@@ -52,9 +62,10 @@ static bool is_called(const command *cmd, const char *name) {
 }
 
 static const command *find_command(const char *name) {
-  for (size_t i = 0; i < COMMANDS; i++)
-    if (is_called(commands[i], name))
-      return commands[i];
+  for (size_t i = 0; i < SECTIONS; i++)
+    for (const command *const *cmd = sections[i].commands; *cmd; cmd++)
+      if (is_called(*cmd, name))
+        return *cmd;
   return NULL;
 }
 
@@ -71,11 +82,14 @@ static int unknown_command(const char *name) {
 static void print_overview(FILE *file) {
   const option_group *const groups[] = {&group_global, NULL};
   fputs("Usage: imgstore [--root DIR] COMMAND [OPTIONS] [ARGUMENTS]\n\n"
-        "Pull, keep, look at and unpack container images, without a daemon.\n\nCommands:\n",
+        "Pull, push, keep, build, unpack and mount container images, without a daemon.\n",
         file);
-  for (size_t i = 0; i < COMMANDS; i++)
-    fprintf(file, "  %-10s%s\n", commands[i]->name, commands[i]->summary);
-  fprintf(file, "  %-10s%s\n", "help", "Show the help of a command");
+  for (size_t i = 0; i < SECTIONS; i++) {
+    fprintf(file, "\n%s:\n", sections[i].title);
+    for (const command *const *cmd = sections[i].commands; *cmd; cmd++)
+      fprintf(file, "  %-11s%s\n", (*cmd)->name, (*cmd)->summary);
+  }
+  fputs("\n'imgstore help COMMAND' shows the help of a command.\n", file);
   options_help(groups, file);
   fputs("\nExamples:\n"
         "  imgstore pull alpine\n"
