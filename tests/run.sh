@@ -25,7 +25,7 @@ packages=(
   build-essential clang meson ninja-build pkg-config python3
   libcurl4-openssl-dev libcjson-dev libmbedtls-dev zlib1g-dev libisal-dev libzstd-dev
   libcmocka-dev valgrind strace
-  docker-registry skopeo umoci crun busybox-static openssl apache2-utils zstd attr
+  docker-registry skopeo umoci crun podman buildah fuse-overlayfs uidmap busybox-static openssl apache2-utils zstd attr
 )
 
 install_packages() {
@@ -117,7 +117,7 @@ if [ "$quick" = 0 ]; then
   variant clang-sanitized clang "-Db_sanitize=address,undefined -Db_lundef=false -Dtar_codec=builtin" \
     --suite unit --suite fuzz --suite integration --timeout-multiplier 8
   variant clang-threads clang "-Db_sanitize=thread -Db_lundef=false" \
-    base pool operation operation_edges --timeout-multiplier 8
+    base pool operation operation_edges layer_writer layer_stack archive publish build --timeout-multiplier 8
   variant minimal gcc "-Disal=disabled -Dzstd=disabled -Dtar_codec=builtin -Dsha_kernels=off --buildtype=release" \
     --suite unit --timeout-multiplier 4
 fi
