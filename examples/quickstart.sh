@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds imgstore and shows its main job on a Debian machine: pull an image, look at it, unpack it, run it.
+# Builds imgstore and shows its main jobs on a Debian machine: pull an image, look at it, unpack it, run it, change an
+# instance of it and make an image of the change.
 #
 #   examples/quickstart.sh           makes a small image of Debian's busybox with umoci, serves it with Debian's
 #                                    docker-registry on this machine, and pulls it from there
@@ -13,6 +14,7 @@ cd "$(dirname "$0")/.."
 image=${1:-}
 work=
 registry=
+mounted=
 
 say() {
   printf '\n== %s\n' "$*"
@@ -52,6 +54,7 @@ clean_up() {
     kill "$registry" 2>/dev/null || true
     wait "$registry" 2>/dev/null || true
   fi
+  [ -z "$mounted" ] || imgstore umount "$mounted" || true
   if [ -n "$work" ] && [ -z "${KEEP:-}" ]; then
     # Unpacked folders may be read-only.
     chmod -R u+rwX "$work" 2>/dev/null || true
@@ -205,6 +208,19 @@ if [ -n "$registry" ]; then
     show rootfs/bin/busybox echo "It runs."
   fi
 fi
+
+say "An instance: the image with a read/write layer of its own"
+show imgstore create "$image" demo
+mkdir demo
+mounted=demo
+show imgstore mount demo demo
+echo "Written in the instance." >demo/note
+show imgstore diff demo
+show imgstore commit demo demo:1
+[ -z "$registry" ] || show imgstore push demo:1 "127.0.0.1:$port/demo:1"
+show imgstore umount demo
+mounted=
+show imgstore delete demo
 
 say "Pulled again, nothing is fetched"
 show imgstore pull "$image"
