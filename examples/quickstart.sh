@@ -177,7 +177,8 @@ make_image() {
   quietly umoci repack --image "$layout:latest" --history.created_by "a message" "$work/bundle"
   quietly umoci config --image "$layout:latest" --config.cmd /bin/sh --config.env PATH=/bin \
     --config.label org.opencontainers.image.title=busybox
-  quietly skopeo --insecure-policy copy --dest-tls-verify=false "oci:$layout:latest" \
+  echo '{}' >"$work/auth.json" # nobody's credentials, wherever skopeo may look for them
+  quietly skopeo --insecure-policy copy --authfile "$work/auth.json" --dest-tls-verify=false "oci:$layout:latest" \
     "docker://127.0.0.1:$port/library/busybox:latest"
 }
 
@@ -211,10 +212,11 @@ fi
 
 say "An instance: the image with a read/write layer of its own"
 show imgstore create "$image" demo
-mkdir demo
 mounted=demo
-show imgstore mount demo demo
-echo "Written in the instance." >demo/note
+printf '\n$ imgstore mount demo\n'
+root=$(imgstore mount demo)
+echo "$root"
+echo "Written in the instance." >"$root/note"
 show imgstore diff demo
 show imgstore commit demo demo:1
 [ -z "$registry" ] || show imgstore push demo:1 "127.0.0.1:$port/demo:1"
