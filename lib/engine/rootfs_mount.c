@@ -346,8 +346,11 @@ static int32_t start_copy(mount_job *j) {
   ims_buf path;
   imgstore_unpack_options options;
   if (j->target_path) {
-    ims_fail(&j->why, IMGSTORE_EUNSUPPORTED, "rootfs %s: a copy cannot be put on %s", instance_of(j)->name,
-             j->target_path);
+    if (j->why.code)
+      ims_error_prefix(&j->why, "a copy cannot be put on %s", j->target_path);
+    else
+      ims_fail(&j->why, IMGSTORE_EUNSUPPORTED, "rootfs %s: a copy cannot be put on %s", instance_of(j)->name,
+               j->target_path);
     return nothing_works(j);
   }
   memset(&options, 0, sizeof options);
