@@ -32,8 +32,7 @@ static int32_t refuse_unclear(void *data, const char *name, int32_t code) {
                   "reference %s: its digest is of an unknown algorithm, and what it needs cannot be known", name);
 }
 
-/** Marks all that references and leases reach and that is not marked yet. */
-static int32_t mark(marking *m) {
+static int32_t mark_references(marking *m) {
   imgstore_store *store = m->walk.store;
   ims_refs refs = {0};
   int32_t rc = ims_ref_list_unclear(store, refuse_unclear, m, m->err);
@@ -45,11 +44,20 @@ static int32_t mark(marking *m) {
       ims_error_prefix(m->err, "reference %s", refs.items[i].name);
   }
   ims_refs_free(&refs);
-  if (!rc) {
-    rc = store->storage.lease_list(store->storage.user_data, mark_lease, m);
-    rc = ims_store_fail(rc, "cannot list leases", "", m->err);
-  }
   return rc;
+}
+
+/**
+ * Marks all that leases and references reach and that is not marked yet. Leases first: a job sets its reference, then
+ * ends its lease, so what is no longer leased when the leases are read has its reference when those are.
+ */
+static int32_t mark(marking *m) {
+  const imgstore_storage *storage = &m->walk.store->storage;
+  int32_t rc = storage->lease_list(storage->user_data, mark_lease, m);
+  rc = ims_store_fail(rc, "cannot list leases", "", m->err);
+  if (!rc)
+    rc = ims_walk_again(&m->walk, m->err);
+  return rc ? rc : mark_references(m);
 }
 
 static int32_t report_deleted(imgstore_report *report, const ims_digest *digest, uint64_t size, const char *detail,

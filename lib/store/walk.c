@@ -131,6 +131,18 @@ static int32_t run(ims_walk *walk, ims_error *err) {
   return rc;
 }
 
+int32_t ims_walk_again(ims_walk *walk, ims_error *err) {
+  for (size_t i = 0; i < walk->seen.count; i++) {
+    ims_digest_item *item = &walk->seen.items[i];
+    if (!(item->flags & (IMS_WALK_ABSENT | IMS_WALK_DAMAGED)))
+      continue;
+    item->flags &= ~(uint32_t)(IMS_WALK_ABSENT | IMS_WALK_DAMAGED);
+    if (!enqueue(walk, item))
+      return ims_fail_nomem(err);
+  }
+  return run(walk, err);
+}
+
 int32_t ims_walk_target(ims_walk *walk, const ims_target *target, ims_error *err) {
   uint32_t flags = manifest_flag(target->media_type) | (uint32_t)IMS_WALK_REQUIRED;
   int32_t rc = add(walk, &target->digest, target->size, flags, err);

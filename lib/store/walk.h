@@ -28,6 +28,8 @@ void ims_walk_init(ims_walk *walk, imgstore_store *store, bool strict);
 void ims_walk_free(ims_walk *walk);
 /** Adds everything that target reaches and that was not seen before. */
 int32_t ims_walk_target(ims_walk *walk, const ims_target *target, ims_error *err);
+/** Looks once more at manifests that were not there or damaged: a job may have brought them in since. */
+int32_t ims_walk_again(ims_walk *walk, ims_error *err);
 /** Adds one blob that a job leases, without children. */
 int32_t ims_walk_leased(ims_walk *walk, const ims_digest *digest, ims_error *err);
 
