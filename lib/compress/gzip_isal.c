@@ -168,7 +168,7 @@ static void *maker_open(const ims_alloc *alloc, int32_t level) {
   m->alloc = alloc;
   m->level = (uint32_t)level;
   m->memory_size = memory_of(level);
-  m->memory = ims_malloc(alloc, m->memory_size);
+  m->memory = ims_calloc(alloc, 1, m->memory_size); /* ISA-L looks at places that it has not written */
   if (m->memory)
     return m;
   maker_close(m);

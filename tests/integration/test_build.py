@@ -227,7 +227,7 @@ class Config(Builder):
             "Volumes": {"/data": {}}, "WorkingDir": "/w", "StopSignal": "SIGINT"})
         self.assertEqual((config["os"], config["architecture"], config["variant"]), ("linux", "arm64", "v8"))
         self.assertEqual((config["author"], config["comment"], config["created"]), ("me", "text", "2024-01-02T03:04:05Z"))
-        self.assertEqual(config["history"], [{"created": "2024-01-02T03:04:05Z", "created_by": "what"}])
+        self.assertEqual(config["history"], [{"created": "2024-01-02T03:04:05Z", "author": "me", "created_by": "what"}])
         self.assertEqual(self.manifest("made")["annotations"], {"n": "1"})
         seen = json.loads(skopeo("inspect", f"oci:{self.root}:latest"))
         self.assertEqual((seen["Architecture"], seen["Env"], seen["Labels"]["k"]), ("arm64", ["A=1", "B=2=3", "C="], "v"))

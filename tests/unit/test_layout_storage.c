@@ -485,7 +485,7 @@ static void a_store_on_a_read_only_disk(void **state) {
   imgstore_store *store = open_store(s);
   put_image(store, "h.example/r:t");
   ims_store_unref(store);
-  assert_int_equal(mount(NULL, s->path, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+  assert_int_equal(mount("none", s->path, "tmpfs", MS_REMOUNT | MS_RDONLY, NULL), 0);
   assert_int_equal(try_open(s, 0), IMGSTORE_EACCESS);
   assert_int_equal(fixture_open(s->core, s->path, IMGSTORE_STORE_READ_ONLY, IMGSTORE_DURABILITY_BATCH, &store, NULL),
                    0);
