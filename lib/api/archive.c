@@ -40,14 +40,6 @@ static int32_t check_save(const imgstore_save_options *o, size_t count, const ch
   return check_target(path, o->fd, o->write, err);
 }
 
-static int32_t finish(imgstore_operation *op, imgstore_image **image, imgstore_error **error) {
-  int32_t rc = imgstore_operation_wait(op, error);
-  if (!rc && image)
-    *image = imgstore_operation_image(op);
-  imgstore_operation_free(op);
-  return rc;
-}
-
 int32_t imgstore_save_start(imgstore_store *store, const char *const *names, size_t count, const char *path,
                             const imgstore_save_options *options, imgstore_operation **operation,
                             imgstore_error **error) {
@@ -73,7 +65,7 @@ int32_t imgstore_save(imgstore_store *store, const char *const *names, size_t co
                       const imgstore_save_options *options, imgstore_error **error) {
   imgstore_operation *op;
   int32_t rc = imgstore_save_start(store, names, count, path, options, &op, error);
-  return rc ? rc : finish(op, NULL, error);
+  return rc ? rc : ims_api_finish(op, NULL, NULL, error);
 }
 
 /* --- import ---------------------------------------------------------------------------------------------------------
@@ -117,7 +109,7 @@ int32_t imgstore_import(imgstore_store *store, const char *path, const char *nam
   if (image)
     *image = NULL;
   int32_t rc = imgstore_import_start(store, path, name, options, &op, error);
-  return rc ? rc : finish(op, image, error);
+  return rc ? rc : ims_api_finish(op, image, NULL, error);
 }
 
 /* --- export ---------------------------------------------------------------------------------------------------------
@@ -151,5 +143,5 @@ int32_t imgstore_export(imgstore_image *image, const char *path, const imgstore_
                         imgstore_error **error) {
   imgstore_operation *op;
   int32_t rc = imgstore_export_start(image, path, options, &op, error);
-  return rc ? rc : finish(op, NULL, error);
+  return rc ? rc : ims_api_finish(op, NULL, NULL, error);
 }

@@ -79,7 +79,5 @@ int32_t imgstore_artifact_unpack(imgstore_store *store, const char *name, const 
   int32_t rc = imgstore_artifact_unpack_start(store, name, directory, &op, error);
   if (rc)
     return rc;
-  rc = imgstore_operation_wait(op, error);
-  imgstore_operation_free(op);
-  return rc;
+  return ims_api_finish(op, NULL, NULL, error);
 }

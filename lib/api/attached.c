@@ -182,11 +182,5 @@ int32_t imgstore_attach(imgstore_registry *registry, const char *reference, imgs
   int32_t rc = imgstore_attach_start(registry, reference, attachment, options, &op, error);
   if (rc)
     return rc;
-  rc = imgstore_operation_wait(op, error);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
+  return ims_api_finish(op, NULL, report, error);
 }

@@ -183,13 +183,5 @@ int32_t imgstore_builder_finish(imgstore_builder *builder, const char *name, con
   int32_t rc = imgstore_builder_finish_start(builder, name, options, &op, error);
   if (rc)
     return rc;
-  rc = imgstore_operation_wait(op, error);
-  if (!rc && image)
-    *image = imgstore_operation_image(op);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
+  return ims_api_finish(op, image, report, error);
 }

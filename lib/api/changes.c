@@ -23,20 +23,6 @@ int32_t imgstore_rootfs_diff_start(imgstore_rootfs *rootfs, imgstore_operation *
   return ims_api_result(rc, &err, &rootfs->core->alloc, error);
 }
 
-/* Waits for an operation; what it made is taken by the caller before it is freed. */
-static int32_t finish(imgstore_operation *op, imgstore_image **image, imgstore_report **report,
-                      imgstore_error **error) {
-  int32_t rc = imgstore_operation_wait(op, error);
-  if (!rc && image)
-    *image = imgstore_operation_image(op);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
-}
-
 int32_t imgstore_rootfs_diff(imgstore_rootfs *rootfs, imgstore_report **report, imgstore_error **error) {
   imgstore_operation *op;
   if (report)
@@ -44,7 +30,7 @@ int32_t imgstore_rootfs_diff(imgstore_rootfs *rootfs, imgstore_report **report, 
   if (!report)
     return ims_api_invalid("report is required", NULL, error);
   int32_t rc = imgstore_rootfs_diff_start(rootfs, &op, error);
-  return rc ? rc : finish(op, NULL, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
 
 int32_t imgstore_builder_add_changes(imgstore_builder *builder, imgstore_rootfs *rootfs, imgstore_error **error) {
@@ -100,5 +86,5 @@ int32_t imgstore_commit(imgstore_rootfs *rootfs, const char *name, const imgstor
   if (report)
     *report = NULL;
   int32_t rc = imgstore_commit_start(rootfs, name, options, &op, error);
-  return rc ? rc : finish(op, image, report, error);
+  return rc ? rc : ims_api_finish(op, image, report, error);
 }

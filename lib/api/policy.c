@@ -137,13 +137,7 @@ int32_t imgstore_policy_check(imgstore_policy *policy, imgstore_registry *regist
   int32_t rc = imgstore_policy_check_start(policy, registry, reference, options, &op, error);
   if (rc)
     return rc;
-  rc = imgstore_operation_wait(op, error);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
+  return ims_api_finish(op, NULL, report, error);
 }
 
 void imgstore_policy_free(imgstore_policy *policy) {

@@ -14,17 +14,6 @@ int32_t imgstore_push_options_init(imgstore_push_options *options, size_t size) 
   return ims_options_init(options, size, &push_defaults, sizeof push_defaults);
 }
 
-/* Waits for an operation and takes its report. */
-static int32_t finish(imgstore_operation *op, imgstore_report **report, imgstore_error **error) {
-  int32_t rc = imgstore_operation_wait(op, error);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
-}
-
 static int32_t check_mounts(const char *const *mounts, size_t count, ims_error *err) {
   for (size_t i = 0; i < count; i++)
     if (!mounts || !mounts[i])
@@ -61,7 +50,7 @@ int32_t imgstore_push(imgstore_store *store, imgstore_registry *registry, const 
   if (report)
     *report = NULL;
   int32_t rc = imgstore_push_start(store, registry, name, options, &op, error);
-  return rc ? rc : finish(op, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
 
 /* --- copy ------------------------------------------------------------------------------------------------------------
@@ -127,7 +116,7 @@ int32_t imgstore_copy(const imgstore_place *source, const imgstore_place *destin
   if (report)
     *report = NULL;
   int32_t rc = imgstore_copy_start(source, destination, options, &op, error);
-  return rc ? rc : finish(op, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
 
 /* --- sync ------------------------------------------------------------------------------------------------------------
@@ -177,5 +166,5 @@ int32_t imgstore_sync(const imgstore_place *source, const imgstore_place *destin
   if (report)
     *report = NULL;
   int32_t rc = imgstore_sync_start(source, destination, options, &op, error);
-  return rc ? rc : finish(op, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }

@@ -29,24 +29,13 @@ static int32_t required(const char *what, const imgstore_registry *registry, img
   return ims_api_invalid(what, registry ? &registry->core->alloc : NULL, error);
 }
 
-/* Waits for an operation; its report goes to the caller. */
-static int32_t finish(imgstore_operation *op, imgstore_report **report, imgstore_error **error) {
-  int32_t rc = imgstore_operation_wait(op, error);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
-}
-
 int32_t imgstore_registry_check(imgstore_registry *registry, imgstore_error **error) {
   ims_error err = IMS_ERROR_INIT;
   imgstore_operation *op;
   if (!registry)
     return required("registry is required", NULL, error);
   int32_t rc = ims_registry_check_start(&op, registry, &defaults, &err);
-  return rc ? ims_api_result(rc, &err, &registry->core->alloc, error) : finish(op, NULL, error);
+  return rc ? ims_api_result(rc, &err, &registry->core->alloc, error) : ims_api_finish(op, NULL, NULL, error);
 }
 
 /* --- tags
@@ -75,7 +64,7 @@ int32_t imgstore_registry_tags(imgstore_registry *registry, const char *reposito
   if (!tags)
     return required("tags is required", registry, error);
   int32_t rc = imgstore_registry_tags_start(registry, repository, NULL, &op, error);
-  return rc ? rc : finish(op, tags, error);
+  return rc ? rc : ims_api_finish(op, NULL, tags, error);
 }
 
 /* --- catalog
@@ -102,7 +91,7 @@ int32_t imgstore_registry_catalog(imgstore_registry *registry, imgstore_report *
   if (!repositories)
     return required("repositories is required", registry, error);
   int32_t rc = imgstore_registry_catalog_start(registry, NULL, &op, error);
-  return rc ? rc : finish(op, repositories, error);
+  return rc ? rc : ims_api_finish(op, NULL, repositories, error);
 }
 
 /* --- delete
@@ -130,7 +119,7 @@ int32_t imgstore_registry_delete(imgstore_registry *registry, const char *reposi
   if (report)
     *report = NULL;
   int32_t rc = imgstore_registry_delete_start(registry, repository, reference, options, &op, error);
-  return rc ? rc : finish(op, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
 
 /* --- copy_tag
@@ -158,7 +147,7 @@ int32_t imgstore_registry_copy_tag(imgstore_registry *registry, const char *repo
   if (report)
     *report = NULL;
   int32_t rc = imgstore_registry_copy_tag_start(registry, repository, reference, tag, options, &op, error);
-  return rc ? rc : finish(op, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
 
 /* --- access
@@ -206,7 +195,7 @@ int32_t imgstore_registry_access(imgstore_registry *registry, const char *reposi
     return required("granted is required", registry, error);
   int32_t rc = imgstore_registry_access_start(registry, repository, wanted, options, &op, error);
   if (!rc)
-    rc = finish(op, &lines, error);
+    rc = ims_api_finish(op, NULL, &lines, error);
   if (rc)
     return rc;
   *granted = granted_by(lines);

@@ -1,9 +1,11 @@
 /*
- * api/result.c (L5) - imgstore_error and imgstore_bytes.
+ * api/result.c (L5) - imgstore_error, imgstore_bytes and the end of blocking jobs.
  */
 #include "api/result.h"
 
 #include <string.h>
+
+#include "engine/operation.h"
 
 struct imgstore_error {
   ims_alloc alloc;
@@ -40,6 +42,19 @@ int32_t ims_api_result(int32_t code, const ims_error *err, const ims_alloc *allo
 int32_t ims_api_invalid(const char *what, const ims_alloc *alloc, imgstore_error **out) {
   ims_error err = IMS_ERROR_INIT;
   return ims_api_result(ims_fail(&err, IMGSTORE_EINVALID, "%s", what), &err, alloc, out);
+}
+
+int32_t ims_api_finish(imgstore_operation *op, imgstore_image **image, imgstore_report **report,
+                       imgstore_error **error) {
+  int32_t rc = imgstore_operation_wait(op, error);
+  if (!rc && image)
+    *image = imgstore_operation_image(op);
+  if (!rc && report) {
+    *report = op->report;
+    op->report = NULL;
+  }
+  imgstore_operation_free(op);
+  return rc;
 }
 
 int32_t imgstore_error_code(const imgstore_error *error) {

@@ -76,13 +76,7 @@ int32_t imgstore_layers_apply(imgstore_rootfs_dir *dir, imgstore_image *image, c
   int32_t rc = imgstore_layers_apply_start(dir, image, options, &op, error);
   if (rc)
     return rc;
-  rc = imgstore_operation_wait(op, error);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
+  return ims_api_finish(op, NULL, report, error);
 }
 
 /* What prune and usage have in common: they fill a report. */

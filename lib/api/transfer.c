@@ -26,20 +26,6 @@ int32_t imgstore_unpack_options_init(imgstore_unpack_options *options, size_t si
   return ims_options_init(options, size, &unpack_defaults, sizeof unpack_defaults);
 }
 
-/* Waits for an operation; what it made is taken by the caller before it is freed. */
-static int32_t finish(imgstore_operation *op, imgstore_image **image, imgstore_report **report,
-                      imgstore_error **error) {
-  int32_t rc = imgstore_operation_wait(op, error);
-  if (!rc && image)
-    *image = imgstore_operation_image(op);
-  if (!rc && report) {
-    *report = op->report;
-    op->report = NULL;
-  }
-  imgstore_operation_free(op);
-  return rc;
-}
-
 int32_t imgstore_pull_start(imgstore_store *store, imgstore_registry *registry, const char *reference,
                             const imgstore_pull_options *options, imgstore_operation **operation,
                             imgstore_error **error) {
@@ -72,7 +58,7 @@ int32_t imgstore_pull(imgstore_store *store, imgstore_registry *registry, const 
   if (image)
     *image = NULL;
   int32_t rc = imgstore_pull_start(store, registry, reference, options, &op, error);
-  return rc ? rc : finish(op, image, NULL, error);
+  return rc ? rc : ims_api_finish(op, image, NULL, error);
 }
 
 int32_t imgstore_load_start(imgstore_store *store, const char *path, const imgstore_load_options *options,
@@ -101,7 +87,7 @@ int32_t imgstore_load(imgstore_store *store, const char *path, const imgstore_lo
   if (report)
     *report = NULL;
   int32_t rc = imgstore_load_start(store, path, options, &op, error);
-  return rc ? rc : finish(op, NULL, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
 
 int32_t imgstore_unpack_start(imgstore_image *image, const char *directory, const imgstore_unpack_options *options,
@@ -124,5 +110,5 @@ int32_t imgstore_unpack(imgstore_image *image, const char *directory, const imgs
   if (report)
     *report = NULL;
   int32_t rc = imgstore_unpack_start(image, directory, options, &op, error);
-  return rc ? rc : finish(op, NULL, report, error);
+  return rc ? rc : ims_api_finish(op, NULL, report, error);
 }
