@@ -43,8 +43,8 @@ class RegistryOptions(Structure):
 class PullOptions(Structure):
     """imgstore_pull_options"""
     _fields_ = [("size", c_size_t), ("flags", c_uint32), ("reserved", c_uint32), ("platform", c_char_p),
-                ("unpack_to", c_char_p), ("unpack", c_void_p), ("progress", EventFn), ("progress_data", c_void_p),
-                ("policy", c_void_p), ("layers_to", c_void_p), ("layers", c_void_p)]
+                ("policy", c_void_p), ("unpack_to", c_char_p), ("unpack", c_void_p), ("layers_to", c_void_p),
+                ("layers", c_void_p), ("progress", EventFn), ("progress_data", c_void_p)]
 
 
 class ImgstoreError(Exception):

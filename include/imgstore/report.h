@@ -26,14 +26,14 @@ enum {
   IMGSTORE_REPORT_ACCESS = 13,     /**< name: "pull", "push" or "delete"; size: 1 when allowed; detail: why not */
   IMGSTORE_REPORT_SIGNED = 14,     /**< digest: a signature that counts; name: its key; detail: the kind of key */
   IMGSTORE_REPORT_UNSIGNED = 15,   /**< digest: a signature that does not count; detail: why */
-  IMGSTORE_REPORT_PUBLISHED = 20,  /**< name: what it was pushed or copied to; digest, size, detail: of its manifest */
-  IMGSTORE_REPORT_SENT = 21,       /**< digest, size, detail (type): a blob or manifest that was sent, or would be */
-  IMGSTORE_REPORT_PRESENT = 22,    /**< digest, size, detail: one that the destination had */
-  IMGSTORE_REPORT_MOUNTED = 23,    /**< digest, size, detail: one that it took from its own repository in name */
-  IMGSTORE_REPORT_ROOTFS = 30,     /**< name: an instance; digest: its manifest; detail: the name of its image */
-  IMGSTORE_REPORT_LAYER_DIR = 31,   /**< name: a layer directory; digest: its chainID; size: its bytes */
-  IMGSTORE_REPORT_ADDED = 40,      /**< name: a path that an instance has and its image has not */
-  IMGSTORE_REPORT_MODIFIED = 41    /**< name: a path that an instance has otherwise than its image */
+  IMGSTORE_REPORT_PUBLISHED = 16,  /**< name: what it was pushed or copied to; digest, size, detail: of its manifest */
+  IMGSTORE_REPORT_SENT = 17,       /**< digest, size, detail (type): a blob or manifest that was sent, or would be */
+  IMGSTORE_REPORT_PRESENT = 18,    /**< digest, size, detail: one that the destination had */
+  IMGSTORE_REPORT_MOUNTED = 19,    /**< digest, size, detail: one that it took from its own repository in name */
+  IMGSTORE_REPORT_ROOTFS = 20,     /**< name: an instance; digest: its manifest; detail: the name of its image */
+  IMGSTORE_REPORT_LAYER_DIR = 21,  /**< name: a layer directory; digest: its chainID; size: its bytes */
+  IMGSTORE_REPORT_ADDED = 22,      /**< name: a path that an instance has and its image has not */
+  IMGSTORE_REPORT_MODIFIED = 23    /**< name: a path that an instance has otherwise than its image */
 };
 
 /** How many lines. 0 for NULL. */

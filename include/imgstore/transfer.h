@@ -24,13 +24,13 @@ typedef struct imgstore_pull_options {
   uint32_t flags;                        /**< IMGSTORE_PULL_* */
   uint32_t reserved;                     /**< 0 */
   const char *platform;                  /**< "os/arch[/variant]"; NULL: this machine's */
+  imgstore_policy *policy;               /**< which signatures the image must have; NULL: none. See policy.h */
   const char *unpack_to;                 /**< a directory to unpack into while the layers stream in; NULL: only pull */
   const imgstore_unpack_options *unpack; /**< for unpack_to; NULL: defaults. Its progress is ignored */
+  imgstore_rootfs_dir *layers_to;        /**< a directory to apply the layers to meanwhile, see rootfs_dir.h; or NULL */
+  const imgstore_layers_options *layers; /**< for layers_to; NULL: defaults. Its progress is ignored */
   imgstore_event_fn progress;
   void *progress_data;
-  imgstore_policy *policy;        /**< which signatures the image must have; NULL: none. See policy.h */
-  imgstore_rootfs_dir *layers_to; /**< a directory to apply the layers to while they stream in, see rootfs_dir.h */
-  const imgstore_layers_options *layers; /**< for layers_to; NULL: defaults. Its progress is ignored */
 } imgstore_pull_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_pull_options) of the caller. */
