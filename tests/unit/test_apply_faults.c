@@ -16,63 +16,7 @@
 #include "apply_fixture.h"
 #include "base/report.h"
 #include "failing_alloc.h"
-
-/* Which call fails, and how. */
-static struct {
-  long left;
-  int error;
-  bool failed;
-} plan;
-
-static bool fails(void) {
-  if (plan.left-- != 0)
-    return false;
-  plan.failed = true;
-  errno = plan.error;
-  return true;
-}
-
-#define FAULTY(type, name, parameters, arguments)                                                                      \
-  static type faulty_##name parameters {                                                                               \
-    return fails() ? -1 : ims_sys_default.name arguments;                                                              \
-  }
-
-FAULTY(int, openat, (int d, const char *p, int f, mode_t m), (d, p, f, m))
-FAULTY(int, openat2, (int d, const char *p, const ims_open_how *h), (d, p, h))
-FAULTY(ssize_t, read, (int f, void *b, size_t n), (f, b, n))
-FAULTY(ssize_t, pread, (int f, void *b, size_t n, off_t o), (f, b, n, o))
-FAULTY(ssize_t, pwrite, (int f, const void *b, size_t n, off_t o), (f, b, n, o))
-FAULTY(int, ftruncate, (int f, off_t n), (f, n))
-FAULTY(int, syncfs, (int f), (f))
-FAULTY(int, fstat, (int f, struct stat *s), (f, s))
-FAULTY(int, fstatat, (int d, const char *p, struct stat *s, int f), (d, p, s, f))
-FAULTY(int, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
-FAULTY(int, unlinkat, (int d, const char *p, int f), (d, p, f))
-FAULTY(int, linkat, (int a, const char *p, int b, const char *q, int f), (a, p, b, q, f))
-FAULTY(int, symlinkat, (const char *t, int d, const char *p), (t, d, p))
-FAULTY(int, mknodat, (int d, const char *p, mode_t m, dev_t v), (d, p, m, v))
-FAULTY(int, fchown, (int f, uid_t u, gid_t g), (f, u, g))
-FAULTY(int, fchownat, (int d, const char *p, uid_t u, gid_t g, int f), (d, p, u, g, f))
-FAULTY(int, fchmod, (int f, mode_t m), (f, m))
-FAULTY(int, fchmodat, (int d, const char *p, mode_t m), (d, p, m))
-FAULTY(int, utimensat, (int d, const char *p, const struct timespec t[2], int f), (d, p, t, f))
-FAULTY(int, futimens, (int f, const struct timespec t[2]), (f, t))
-FAULTY(int, fsetxattr, (int f, const char *n, const void *v, size_t s, int g), (f, n, v, s, g))
-FAULTY(int, lsetxattr, (const char *p, const char *n, const void *v, size_t s, int g), (p, n, v, s, g))
-FAULTY(ssize_t, readlinkat, (int d, const char *p, char *b, size_t n), (d, p, b, n))
-FAULTY(long, getdents64, (int f, void *b, size_t n), (f, b, n))
-
-static void plan_faults(scratch *s, long left, int error) {
-  plan.left = left;
-  plan.error = error;
-  plan.failed = false;
-#define USE(name) s->sys.name = faulty_##name
-  USE(openat), USE(read), USE(pread), USE(pwrite), USE(ftruncate), USE(syncfs), USE(fstat), USE(fstatat);
-  USE(mkdirat), USE(unlinkat), USE(linkat), USE(symlinkat), USE(mknodat), USE(fchown), USE(fchownat), USE(fchmod);
-  USE(fchmodat), USE(utimensat), USE(futimens), USE(fsetxattr), USE(lsetxattr), USE(readlinkat), USE(getdents64);
-  USE(openat2);
-#undef USE
-}
+#include "failing_sys.h"
 
 static const char *const all_kinds[] = {
     "d a\nf a/x mode=4755 : content\nd a/b/c\nf a/b/c/y xattr.user.k=v\ns l : a\nf l/z\nh a/h : a/x\np p mode=666\n"
@@ -91,16 +35,16 @@ static void fail_each_call(int error, bool walk) {
   do {
     s.sys = ims_sys_default;
     scratch_again(&s);
-    plan_faults(&s, n++, error);
+    failing_sys_plan(&s.sys, n++, error);
     if (walk)
       scratch_without_openat2(&s);
     rc = scratch_apply(&s, all_kinds);
     if (rc) {
-      assert_true(plan.failed);
+      assert_true(failing_call.failed);
       assert_true(*s.err.message);
     }
     assert_int_equal(count_descriptors(), before);
-  } while (plan.failed);
+  } while (failing_call.failed);
   assert_int_equal(rc, IMGSTORE_OK);
   assert_true(n > 100);
   scratch_close(&s);
@@ -117,10 +61,9 @@ static void test_no_space(void **state) {
   for (int i = 0; i < 2; i++) {
     scratch s;
     scratch_open(&s);
-    plan_faults(&s, -1, errors[i]);
-    s.sys = ims_sys_default;
-    s.sys.pwrite = faulty_pwrite;
-    plan.left = 0;
+    ims_sys faulty = ims_sys_default;
+    failing_sys_plan(&faulty, 0, errors[i]);
+    s.sys.pwrite = faulty.pwrite;
     assert_int_equal(scratch_apply(&s, LAYERS("f a/x : content\n")), IMGSTORE_ENOSPACE);
     assert_memory_equal(s.err.message, "entry \"a/x\": cannot write: ", 26);
     scratch_close(&s);
@@ -128,20 +71,19 @@ static void test_no_space(void **state) {
 }
 
 static ssize_t short_pwrite(int fd, const void *bytes, size_t size, off_t offset) {
-  if (fails())
+  if (failing_sys_now())
     return -1;
-  plan.left = 1;
+  failing_call.left = 1;
   return pwrite(fd, bytes, size > 3 ? 3 : size, offset);
 }
 
 static void test_short_and_interrupted_writes(void **state) {
   scratch s;
   scratch_open(&s);
-  plan.left = 0;
-  plan.error = EINTR;
+  failing_call = (failing_calls){.left = 0, .error = EINTR};
   s.sys.pwrite = short_pwrite;
   assert_int_equal(scratch_apply(&s, LAYERS("f a : hello, hello, hello\n")), IMGSTORE_OK);
-  assert_true(plan.failed);
+  assert_true(failing_call.failed);
   scratch_expect(&s, "f a : hello, hello, hello\n");
   scratch_close(&s);
 }

@@ -18,51 +18,10 @@
 
 #include "apply_fixture.h"
 #include "failing_alloc.h"
+#include "failing_sys.h"
 #include "rootfs/changes.h"
 #include "rootfs/diff.h"
 #include "tar_fixture.h"
-
-static struct {
-  long left;
-  int error;
-  bool failed;
-} plan;
-
-static bool fails(void) {
-  if (plan.left-- != 0)
-    return false;
-  plan.failed = true;
-  errno = plan.error;
-  return true;
-}
-
-#define FAULTY(type, name, parameters, arguments)                                                                      \
-  static type faulty_##name parameters {                                                                               \
-    return fails() ? -1 : ims_sys_default.name arguments;                                                              \
-  }
-
-FAULTY(int, openat, (int d, const char *p, int f, mode_t m), (d, p, f, m))
-FAULTY(int, openat2, (int d, const char *p, const ims_open_how *h), (d, p, h))
-FAULTY(ssize_t, pread, (int f, void *b, size_t n, off_t o), (f, b, n, o))
-FAULTY(int, fstat, (int f, struct stat *s), (f, s))
-FAULTY(int, fstatat, (int d, const char *p, struct stat *s, int f), (d, p, s, f))
-FAULTY(ssize_t, readlinkat, (int d, const char *p, char *b, size_t n), (d, p, b, n))
-FAULTY(long, getdents64, (int f, void *b, size_t n), (f, b, n))
-FAULTY(ssize_t, flistxattr, (int f, char *b, size_t n), (f, b, n))
-FAULTY(ssize_t, fgetxattr, (int f, const char *k, void *v, size_t n), (f, k, v, n))
-FAULTY(ssize_t, llistxattr, (const char *p, char *b, size_t n), (p, b, n))
-FAULTY(ssize_t, lgetxattr, (const char *p, const char *k, void *v, size_t n), (p, k, v, n))
-FAULTY(off_t, lseek, (int f, off_t o, int w), (f, o, w))
-
-static void plan_faults(scratch *s, long left, int error) {
-  plan.left = left;
-  plan.error = error;
-  plan.failed = false;
-#define USE(name) s->sys.name = faulty_##name
-  USE(openat), USE(openat2), USE(pread), USE(fstat), USE(fstatat), USE(readlinkat), USE(getdents64);
-  USE(flistxattr), USE(fgetxattr), USE(llistxattr), USE(lgetxattr), USE(lseek);
-#undef USE
-}
 
 /* --- helpers ---------------------------------------------------------------------------------------------------------
  */
@@ -316,15 +275,15 @@ static void each_call_fails(void **state) {
       do {
         ims_buf out;
         ims_buf_init(&out, &ims_alloc_default, SIZE_MAX / 4);
-        plan_faults(&s, n++, errors[i]);
+        failing_sys_plan(&s.sys, n++, errors[i]);
         rc = which ? compare(&s, &out) : archive(&s, &options, 1 << 20, &out);
         if (rc) {
-          assert_true(plan.failed);
+          assert_true(failing_call.failed);
           assert_true(*s.err.message);
         }
         ims_buf_free(&out);
         assert_int_equal(count_descriptors(), before);
-      } while (plan.failed);
+      } while (failing_call.failed);
       assert_int_equal(rc, IMGSTORE_OK);
       assert_true(n > 20);
     }

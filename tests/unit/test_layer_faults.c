@@ -14,64 +14,8 @@
 #include <cmocka.h>
 
 #include "failing_alloc.h"
+#include "failing_sys.h"
 #include "stack_fixture.h"
-
-/* Which call fails, and how. */
-static struct {
-  long left;
-  int error;
-  bool failed;
-} plan;
-
-static bool fails(void) {
-  if (plan.left-- != 0)
-    return false;
-  plan.failed = true;
-  errno = plan.error;
-  return true;
-}
-
-#define FAULTY(type, name, parameters, arguments)                                                                      \
-  static type faulty_##name parameters {                                                                               \
-    return fails() ? -1 : ims_sys_default.name arguments;                                                              \
-  }
-
-FAULTY(int, openat, (int d, const char *p, int f, mode_t m), (d, p, f, m))
-FAULTY(int, openat2, (int d, const char *p, const ims_open_how *h), (d, p, h))
-FAULTY(ssize_t, pread, (int f, void *b, size_t n, off_t o), (f, b, n, o))
-FAULTY(ssize_t, pwrite, (int f, const void *b, size_t n, off_t o), (f, b, n, o))
-FAULTY(int, ftruncate, (int f, off_t n), (f, n))
-FAULTY(int, fstat, (int f, struct stat *s), (f, s))
-FAULTY(int, fstatat, (int d, const char *p, struct stat *s, int f), (d, p, s, f))
-FAULTY(int, mkdirat, (int d, const char *p, mode_t m), (d, p, m))
-FAULTY(int, unlinkat, (int d, const char *p, int f), (d, p, f))
-FAULTY(int, linkat, (int a, const char *p, int b, const char *q, int f), (a, p, b, q, f))
-FAULTY(int, symlinkat, (const char *t, int d, const char *p), (t, d, p))
-FAULTY(int, mknodat, (int d, const char *p, mode_t m, dev_t v), (d, p, m, v))
-FAULTY(int, fchown, (int f, uid_t u, gid_t g), (f, u, g))
-FAULTY(int, fchownat, (int d, const char *p, uid_t u, gid_t g, int f), (d, p, u, g, f))
-FAULTY(int, fchmod, (int f, mode_t m), (f, m))
-FAULTY(int, fchmodat, (int d, const char *p, mode_t m), (d, p, m))
-FAULTY(int, utimensat, (int d, const char *p, const struct timespec t[2], int f), (d, p, t, f))
-FAULTY(int, futimens, (int f, const struct timespec t[2]), (f, t))
-FAULTY(int, fsetxattr, (int f, const char *n, const void *v, size_t s, int g), (f, n, v, s, g))
-FAULTY(int, lsetxattr, (const char *p, const char *n, const void *v, size_t s, int g), (p, n, v, s, g))
-FAULTY(ssize_t, getxattr, (const char *p, const char *n, void *v, size_t s), (p, n, v, s))
-FAULTY(ssize_t, listxattr, (const char *p, char *l, size_t s), (p, l, s))
-FAULTY(ssize_t, readlinkat, (int d, const char *p, char *b, size_t n), (d, p, b, n))
-FAULTY(long, getdents64, (int f, void *b, size_t n), (f, b, n))
-
-static void plan_faults(scratch *s, long left, int error) {
-  plan.left = left;
-  plan.error = error;
-  plan.failed = false;
-#define USE(name) s->sys.name = faulty_##name
-  USE(openat), USE(openat2), USE(pread), USE(pwrite), USE(ftruncate), USE(fstat), USE(fstatat), USE(mkdirat);
-  USE(unlinkat), USE(linkat), USE(symlinkat), USE(mknodat), USE(fchown), USE(fchownat), USE(fchmod), USE(fchmodat);
-  USE(utimensat), USE(futimens), USE(fsetxattr), USE(lsetxattr), USE(getxattr), USE(listxattr), USE(readlinkat);
-  USE(getdents64);
-#undef USE
-}
 
 /* Placeholders of all kinds, whiteouts, opaque directories, links through layers, copies. */
 static const char *const all_kinds[] = {
@@ -88,17 +32,17 @@ static void fail_each_call(int error, bool ordered) {
   do {
     stack k = {.trusted = false};
     s.sys = ims_sys_default;
-    plan_faults(&s, n++, error);
+    failing_sys_plan(&s.sys, n++, error);
     rc = stack_apply(&k, &s, all_kinds, ordered);
     if (rc) {
-      assert_true(plan.failed);
+      assert_true(failing_call.failed);
       assert_true(*s.err.message);
       assert_int_not_equal(rc, IMGSTORE_EAGAIN);
     }
     s.sys = ims_sys_default;
     stack_free(&k);
     assert_int_equal(count_descriptors(), before);
-  } while (plan.failed);
+  } while (failing_call.failed);
   assert_int_equal(rc, IMGSTORE_OK);
   assert_true(n > 100);
   scratch_close(&s);
