@@ -61,8 +61,6 @@ static int transfer(copying *p) {
   int status = place_open(&p->from, p->c, words_given[0], PLACE_SOURCE, &p->registry_options);
   if (status == CLI_OK)
     status = place_open(&p->to, p->c, words_given[1], PLACE_DESTINATION, &p->registry_options);
-  if (status == CLI_OK)
-    status = place_archive_load(&p->from, p->c, &p->job, &p->progress);
   if (status != CLI_OK)
     return status;
   int32_t code = imgstore_copy_start(&p->from.place, &p->to.place, &p->options, &p->operation, &error);
@@ -71,8 +69,7 @@ static int transfer(copying *p) {
   if (code != IMGSTORE_OK)
     return job_failed(&p->job, p->c, code, &error);
   const imgstore_report *report = imgstore_operation_report(p->operation);
-  status = place_archive_save(&p->to, p->c, &p->job, &p->progress, report, &p->options);
-  return status == CLI_OK ? published_print(p->c, report, &p->view) : status;
+  return published_print(p->c, report, &p->view);
 }
 
 static int run(cli *c) {
@@ -101,8 +98,8 @@ const command command_copy = {
         "  oci:DIR[:TAG]                               an image in an OCI layout\n"
         "  oci-archive:FILE[:TAG]                      an OCI layout as a tar\n"
         "  docker-archive:FILE[:NAME]                  what 'docker save' writes\n"
-        "From registry to registry the layers stream through memory; nothing of them is kept. An archive passes\n"
-        "through a temporary folder in $TMPDIR (default: /var/tmp).",
+        "The layers stream through memory; nothing of them is kept. An archive that is copied from is a regular file\n"
+        "that is not compressed as a whole; 'imgstore load' reads any other into the store.",
     .examples = "  imgstore copy docker://alpine docker://registry.example/mirror/alpine\n"
                 "  imgstore copy -a docker://registry.example/app:1 oci:layout:1\n"
                 "  imgstore copy --dry-run docker://alpine:3.20 store:alpine:3.20\n",

@@ -56,6 +56,24 @@ static int open_layout(place *p, cli *c, const char *location, int role) {
   return code ? cli_failed(c, code, &error) : CLI_OK;
 }
 
+/* FILE[:NAME]; a name may have slashes and colons, so what is before the first colon is the file. */
+static int open_archive(place *p, cli *c, const char *location, int role, int32_t format) {
+  const char *colon = strchr(location, ':');
+  if (role & PLACE_REPOSITORY)
+    return cli_usage(c, "%s: an archive is no place for tags", location);
+  text_add_bytes(&p->dir, location, colon ? (size_t)(colon - location) : strlen(location));
+  text_add(&p->name, colon ? colon + 1 : "");
+  if (!p->dir.size)
+    return cli_usage(c, "%s: the file of an archive is missing", location);
+  if (role & PLACE_DESTINATION && format == IMGSTORE_ARCHIVE_OCI)
+    p->place.flags = IMGSTORE_PLACE_PLAIN_NAME;
+  /* of an archive that is there, the content says which it is */
+  p->place.archive_format = role & PLACE_DESTINATION ? format : IMGSTORE_ARCHIVE_AUTO;
+  p->place.archive = text_get(&p->dir);
+  p->place.context = c->context;
+  return CLI_OK;
+}
+
 int place_open(place *p, cli *c, const char *location, int role, const imgstore_registry_options *options) {
   const char *rest;
   int status = cli_open_context(c);
@@ -67,9 +85,9 @@ int place_open(place *p, cli *c, const char *location, int role, const imgstore_
   else if ((rest = after(location, "oci:")))
     status = open_layout(p, c, rest, role);
   else if ((rest = after(location, "oci-archive:")))
-    status = place_archive_open(p, c, rest, role, IMGSTORE_ARCHIVE_OCI);
+    status = open_archive(p, c, rest, role, IMGSTORE_ARCHIVE_OCI);
   else if ((rest = after(location, "docker-archive:")))
-    status = place_archive_open(p, c, rest, role, IMGSTORE_ARCHIVE_DOCKER);
+    status = open_archive(p, c, rest, role, IMGSTORE_ARCHIVE_DOCKER);
   else if ((rest = after(location, "docker://")))
     status = open_registry(p, c, rest, role, options);
   else
@@ -84,7 +102,7 @@ int place_open(place *p, cli *c, const char *location, int role, const imgstore_
 }
 
 void place_close(place *p) {
-  place_archive_close(p);
+  imgstore_store_close(p->layout);
   imgstore_registry_free(p->registry);
   imgstore_reference_unref(p->reference);
   text_free(&p->name);

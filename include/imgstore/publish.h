@@ -66,20 +66,28 @@ enum {
 };
 
 /**
- * A place that images are copied from or to: a name in a registry or in a store, one of both. An OCI image layout is a
- * store that imgstore_store_open opens (with IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE to copy from it).
+ * A place that images are copied from or to: a name in a registry, in a store or in an archive, one of them. An OCI
+ * image layout is a store that imgstore_store_open opens (with IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE to
+ * copy from it). An archive is the path of a file; see archive.h.
+ *
+ * An archive that is copied from is read where it is, nothing of it is kept: it must be a regular file that is not
+ * compressed as a whole, and layers outside of an OCI layout must not be compressed (IMGSTORE_EUNSUPPORTED: load it
+ * into a store first). Its documents are read at the start of the job.
  */
 typedef struct imgstore_place {
-  size_t size;       /**< sizeof(imgstore_place) */
-  uint32_t flags;    /**< IMGSTORE_PLACE_* */
-  uint32_t reserved; /**< 0 */
+  size_t size;            /**< sizeof(imgstore_place) */
+  uint32_t flags;         /**< IMGSTORE_PLACE_* */
+  int32_t archive_format; /**< of an archive: IMGSTORE_ARCHIVE_AUTO, DOCKER or OCI of archive.h */
   imgstore_registry *registry;
   imgstore_store *store;
   /**
    * In a registry a reference of it; in a store a name as for imgstore_store_image, or a tag that one image there has,
-   * or NULL for the only image there is. A destination's name is the one to give; NULL in a store: the source's.
+   * or NULL for the only image there is; in an archive as in a store. A destination's name is the one to give; NULL in
+   * a store or an archive: the source's.
    */
   const char *name;
+  imgstore_context *context; /**< of an archive */
+  const char *archive;       /**< path of an archive, or NULL */
 } imgstore_place;
 
 enum {
@@ -108,9 +116,12 @@ IMGSTORE_API int32_t imgstore_copy_options_init(imgstore_copy_options *options, 
 IMGSTORE_API int32_t imgstore_place_init(imgstore_place *place, size_t size);
 
 /**
- * Copies an image from one place to another. From registry to registry the blobs stream through bounded memory and are
- * verified on the way; nothing of them is kept. The report is that of a push.
- * Errors: those of imgstore_push and imgstore_pull, IMGSTORE_EAMBIGUOUS (a name that several images of a store have).
+ * Copies an image from one place to another. From registry to registry, and from and to archives, the blobs stream
+ * through bounded memory and are verified on the way; nothing of them is kept. An archive that is copied to appears
+ * when it is complete and durable, as with imgstore_save; it holds that one image. The report is that of a push.
+ * Errors: those of imgstore_push and imgstore_pull, IMGSTORE_EAMBIGUOUS (a name that several images of a store have);
+ * with archives those of imgstore_load and imgstore_save, IMGSTORE_EUNSUPPORTED (see imgstore_place). What is wrong
+ * with an archive is told with its path and the member.
  */
 IMGSTORE_API int32_t imgstore_copy(const imgstore_place *source, const imgstore_place *destination,
                                    const imgstore_copy_options *options, imgstore_report **report,

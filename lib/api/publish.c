@@ -7,6 +7,7 @@
 #include "api/result.h"
 #include "engine/copy.h"
 #include "engine/publish.h"
+#include "imgstore/archive.h"
 
 static const imgstore_push_options push_defaults = {.size = sizeof(imgstore_push_options)};
 
@@ -70,10 +71,13 @@ int32_t imgstore_copy_options_init(imgstore_copy_options *options, size_t size) 
 static int32_t copy_place(imgstore_place *own, const imgstore_place *given, const char *which, ims_error *err) {
   *own = no_place;
   int32_t rc = ims_options_copy(own, sizeof *own, given, sizeof *own, "imgstore_place", err);
-  if (!rc && ((own->flags & ~(uint32_t)IMGSTORE_PLACE_PLAIN_NAME) || own->reserved))
+  if (!rc && own->flags & ~(uint32_t)IMGSTORE_PLACE_PLAIN_NAME)
     rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_place: unknown flags %#x", own->flags);
-  if (!rc && !own->registry == !own->store)
-    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a place is in a registry or in a store", which);
+  if (!rc && !!own->registry + !!own->store + !!own->archive != 1)
+    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a place is in a registry, in a store or in an archive", which);
+  if (!rc && own->archive &&
+      (!own->context || own->archive_format < IMGSTORE_ARCHIVE_AUTO || own->archive_format > IMGSTORE_ARCHIVE_OCI))
+    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: an archive has a context and is of Docker's format or the OCI's", which);
   if (!rc && own->registry && !own->name)
     rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a place in a registry has a name", which);
   return rc;
@@ -155,6 +159,8 @@ int32_t imgstore_sync_start(const imgstore_place *source, const imgstore_place *
     rc = copy_place(&to, destination, "destination", &err);
   if (!rc && !from.registry)
     rc = ims_fail(&err, IMGSTORE_EINVALID, "source: tags are synced from a registry");
+  if (!rc && to.archive)
+    rc = ims_fail(&err, IMGSTORE_EINVALID, "destination: tags are not synced to an archive");
   if (!rc)
     rc = ims_sync_start(operation, &from, &to, &own, &err);
   return ims_api_result(rc, &err, rc ? NULL : &(*operation)->core->alloc, error);

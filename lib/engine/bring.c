@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/archive_store.h"
 #include "engine/image.h"
 #include "engine/layers.h"
 
@@ -219,6 +220,7 @@ static int32_t timeout(imgstore_operation *op, int64_t now) {
 
 static void end(imgstore_operation *op, int32_t result) {
   bring *b = bring_of(op);
+  ims_archive_store_blame(b->source, result, &op->err);
   ims_layers_free(b->layers); /* first: it reads the rings of transfers, as the unpacker does */
   b->layers = NULL;
   ims_unpacker_free(b->unpacker, result == IMGSTORE_OK);

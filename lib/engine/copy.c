@@ -1,12 +1,14 @@
 /*
- * engine/copy.c (L4) - from place to place: a copy that ends at a registry is a publish job (publish.c), one that ends
- * in a store a bring job (bring.c). Here are the names of places, and what tells the two apart.
+ * engine/copy.c (L4) - from place to place: a copy that ends at a registry or in an archive is a publish job
+ * (publish.c), one that ends in a store a bring job (bring.c). An archive that is copied from is a store that is only
+ * read. Here are the names of places, and what tells the two apart.
  */
 #include "engine/copy.h"
 
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/archive_store.h"
 #include "engine/bring.h"
 #include "engine/publish.h"
 #include "engine/registry_handle.h"
@@ -68,8 +70,9 @@ int32_t ims_place_resolve(imgstore_store *store, const char *name, ims_target *t
   return rc;
 }
 
-/* The name that an image gets in a store. */
-static int32_t destination_name(const imgstore_place *place, const char *given, ims_buf *name, ims_error *err) {
+/* The name that an image gets in a store or an archive. */
+static int32_t destination_name(const imgstore_place *place, const ims_alloc *alloc, const char *given, ims_buf *name,
+                                ims_error *err) {
   imgstore_reference *reference = NULL;
   const char *text = place->name && *place->name ? place->name : given;
   int32_t rc = IMGSTORE_OK;
@@ -77,9 +80,9 @@ static int32_t destination_name(const imgstore_place *place, const char *given, 
     rc = ims_buf_puts(name, text);
     return rc ? ims_fail_nomem(err) : rc;
   }
-  rc = ims_reference_parse(&reference, &place->store->core->alloc, text, err);
+  rc = ims_reference_parse(&reference, alloc, text, err);
   if (!rc && reference->digest.algorithm && place->name)
-    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a name in a store has no digest", text);
+    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: a name in a store or an archive has no digest", text);
   if (!rc && ims_buf_puts(name, reference->name))
     rc = ims_fail_nomem(err);
   imgstore_reference_unref(reference);
@@ -184,6 +187,13 @@ static int32_t start(imgstore_operation **op, const ims_copy_setup *s, const ims
   }
   if (s->destination->registry)
     return ims_publish_start(op, &setup, err);
+  if (s->destination->archive) {
+    setup.archive = s->destination->archive;
+    setup.archive_format = s->destination->archive_format;
+    setup.plain_name = s->destination->flags & IMGSTORE_PLACE_PLAIN_NAME && s->destination->name;
+    setup.destination = name;
+    return ims_publish_start(op, &setup, err);
+  }
   if (s->options->flags & IMGSTORE_COPY_DRY_RUN) {
     setup.plan = s->destination->store;
     setup.destination = name;
@@ -192,20 +202,36 @@ static int32_t start(imgstore_operation **op, const ims_copy_setup *s, const ims
   return s->source->registry ? pull_into(op, s, name, err) : load_into(op, s, target, name, err);
 }
 
-int32_t ims_copy_start(imgstore_operation **op, const ims_copy_setup *s, ims_error *err) {
+static int32_t start_from(imgstore_operation **op, const ims_copy_setup *s, ims_error *err) {
   const imgstore_place *from = s->source, *to = s->destination;
   const ims_alloc *a = from->store ? &from->store->core->alloc : &from->registry->core->alloc;
   ims_target target;
   ims_buf source, name;
-  *op = NULL;
   ims_buf_init(&source, a, SIZE_MAX - 1);
   ims_buf_init(&name, a, SIZE_MAX - 1);
   int32_t rc = from->store ? ims_place_resolve(from->store, from->name, &target, &source, err) : IMGSTORE_OK;
-  if (!rc && to->store)
-    rc = destination_name(to, from->store ? ims_buf_text(&source) : from->name, &name, err);
+  if (!rc && !to->registry)
+    rc = destination_name(to, a, from->store ? ims_buf_text(&source) : from->name, &name, err);
   if (!rc)
     rc = start(op, s, &target, ims_buf_text(&source), ims_buf_text(&name), err);
   ims_buf_free(&source);
   ims_buf_free(&name);
+  return rc;
+}
+
+int32_t ims_copy_start(imgstore_operation **op, const ims_copy_setup *s, ims_error *err) {
+  imgstore_place from = *s->source;
+  ims_copy_setup own = *s;
+  *op = NULL;
+  if (!from.archive)
+    return start_from(op, s, err);
+  int32_t rc = ims_archive_store_open(&from.store, from.context, from.archive, from.archive_format, err);
+  if (rc)
+    return rc;
+  own.source = &from;
+  rc = start_from(op, &own, err);
+  if (rc && err)
+    ims_archive_store_blame(from.store, rc, err);
+  ims_store_unref(from.store); /* the job keeps it */
   return rc;
 }

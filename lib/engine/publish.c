@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/archive_store.h"
 #include "engine/registry_handle.h"
 
 enum { STAGE_BEGIN, STAGE_LOOK, STAGE_GRAPH, STAGE_BLOBS, STAGE_MANIFESTS };
@@ -129,6 +130,10 @@ static int32_t run(publish *p, int64_t now) {
   case STAGE_GRAPH:
     return run_graph(p);
   case STAGE_BLOBS:
+    if (p->archive && !p->dry_run) {
+      rc = publish_advance_archive(p->archive, now);
+      return rc ? rc : finish(p);
+    }
     rc = publish_advance_blobs(p, now);
     if (rc)
       return rc;
@@ -172,9 +177,10 @@ static int32_t timeout(imgstore_operation *op, int64_t now) {
 
 static void end(imgstore_operation *op, int32_t result) {
   publish *p = publish_of(op);
-  (void)result;
+  ims_archive_store_blame(p->store, result, &op->err);
   for (size_t i = 0; i < p->blob_count; i++)
     publish_end_blob(p->blobs[i]);
+  publish_end_archive(p->archive);
   ims_client_free(p->client);
   ims_client_free(p->source);
   p->client = p->source = NULL;
@@ -185,6 +191,7 @@ static void destroy(imgstore_operation *op) {
   publish *p = publish_of(op);
   ims_core *core = ims_core_ref(op->core);
   const ims_alloc *a = &core->alloc;
+  publish_free_archive(p->archive);
   for (size_t i = 0; i < p->blob_count; i++) {
     ims_free(a, p->blobs[i]->mounts);
     ims_free(a, p->blobs[i]);
@@ -313,6 +320,8 @@ static int32_t set_up(publish *p, const ims_publish_setup *s) {
     rc = set_source(p, s);
   if (!rc)
     rc = s->registry ? set_destination(p, s) : keep_name(p, s->destination);
+  if (!rc && s->archive)
+    rc = publish_set_archive(p, s->archive, s->archive_format, s->plain_name);
   return rc ? rc : add_root(p, s);
 }
 

@@ -1,9 +1,10 @@
 /*
- * engine/publish.h (L4) - the job behind push, and behind copies that end at a registry: manifests and blobs of a store
- * or of a registry go to a registry; blobs first, then manifests, children before indexes, the name last.
+ * engine/publish.h (L4) - the job behind push, and behind copies that end at a registry or in an archive: manifests and
+ * blobs of a store or of a registry go to a registry; blobs first, then manifests, children before indexes, the name
+ * last.
  *
- * Shared by publish.c (the job), publish_graph.c (what there is to publish), publish_blob.c (one blob), and
- * publish_mounts.c (where the registry may have it already).
+ * Shared by publish.c (the job), publish_graph.c (what there is to publish), publish_blob.c (one blob),
+ * publish_mounts.c (where the registry may have it already), and publish_archive.c (an archive as destination).
  */
 #ifndef IMS_ENGINE_PUBLISH_H
 #define IMS_ENGINE_PUBLISH_H
@@ -18,6 +19,7 @@
 #include "store/store.h"
 
 typedef struct publish publish;
+typedef struct publish_archive publish_archive;
 
 enum { PUBLISH_NEW, PUBLISH_ASKED, PUBLISH_KNOWN, PUBLISH_SENT, PUBLISH_DONE };
 
@@ -67,8 +69,9 @@ struct publish {
   char *name;         /**< what the source is called in messages */
   ims_client *client; /**< the destination's, or */
   imgstore_reference *to;
-  imgstore_store *plan; /**< of a dry run: a store as destination */
-  char *destination;    /**< the name that is given */
+  imgstore_store *plan;     /**< of a dry run: a store as destination */
+  publish_archive *archive; /**< the destination is an archive */
+  char *destination;        /**< the name that is given */
   bool all_platforms, dry_run, skip_same;
   ims_platform platform;
   uint64_t chunk;
@@ -95,7 +98,10 @@ typedef struct ims_publish_setup {
   const char *name;            /**< of the source: the reference, or what the store calls it */
   imgstore_registry *registry; /**< destination, or */
   imgstore_store *plan;        /**< of a dry run: a store as destination */
-  const char *destination;     /**< a reference of the registry, or a name in the store */
+  const char *archive;         /**< path of an archive as destination, or NULL; with */
+  int32_t archive_format;      /**< IMGSTORE_ARCHIVE_*, and */
+  bool plain_name;             /**< the name is only a tag of it */
+  const char *destination;     /**< a reference of the registry, or a name in the store or archive */
   const char *platform;        /**< with all_platforms false: NULL is this machine's */
   bool all_platforms;
   bool dry_run;
@@ -133,6 +139,10 @@ bool publish_has(imgstore_store *store, const ims_digest *digest);
 int32_t publish_add_blob(publish *p, const imgstore_descriptor *descriptor, int32_t object);
 /** Advances all blobs; IMGSTORE_OK when they are at the destination. */
 int32_t publish_advance_blobs(publish *p, int64_t now);
+/** Reads a blob for a destination that takes it piece by piece. *got 0: nothing yet; publish_advance_read goes on. */
+int32_t publish_read_blob(publish_blob *blob, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err);
+/** Driver's turn for a blob that is read so. */
+int32_t publish_advance_read(publish_blob *blob, int64_t now);
 /** Stops a blob that is on its way. */
 void publish_end_blob(publish_blob *blob);
 
@@ -142,6 +152,16 @@ void publish_end_blob(publish_blob *blob);
 int32_t publish_add_place(publish *p, const char *repository);
 /** Sets blob->mounts: repositories of the destination's registry that may have it. */
 int32_t publish_find_mounts(publish *p);
+
+/* --- publish_archive.c --- */
+
+/** The destination is the archive path. plain: the name is only a tag of it. */
+int32_t publish_set_archive(publish *p, const char *path, int32_t format, bool plain);
+/** Writes it, when the graph is known; IMGSTORE_OK when it is there. */
+int32_t publish_advance_archive(publish_archive *archive, int64_t now);
+/** Stops it: without its end it leaves no file. NULL is accepted, as below. */
+void publish_end_archive(publish_archive *archive);
+void publish_free_archive(publish_archive *archive);
 
 /** A callback of a client found that the job has failed; op.err is set, or err is copied to it. */
 void publish_fail(publish *p, int32_t code, const ims_error *err);

@@ -175,17 +175,17 @@ static int32_t make_relay(publish_blob *b) {
   return IMGSTORE_OK;
 }
 
-/* A dry run to a store. */
+/* A dry run to a store or an archive. */
 static int32_t look(publish_blob *b) {
   publish *p = b->job;
   b->state = PUBLISH_DONE;
-  return publish_report(p, publish_has(p->plan, &b->digest) ? IMGSTORE_REPORT_PRESENT : IMGSTORE_REPORT_SENT, NULL,
-                        b->digest.text, b->media_type, b->size);
+  return publish_report(p, p->plan && publish_has(p->plan, &b->digest) ? IMGSTORE_REPORT_PRESENT : IMGSTORE_REPORT_SENT,
+                        NULL, b->digest.text, b->media_type, b->size);
 }
 
 static int32_t start(publish_blob *b) {
   publish *p = b->job;
-  if (p->plan)
+  if (p->plan || p->archive)
     return look(b);
   const ims_push_request request = {p->to->repository, b->digest, b->size, b->mounts,
                                     b->mount_count,    p->chunk,  false,   p->dry_run};
@@ -235,6 +235,26 @@ static int32_t advance(publish_blob *b, int64_t now) {
   if (next == IMS_RELAY_RESUME)
     ims_fetch_resume(b->fetch);
   return tell(b, now);
+}
+
+/* --- read piece by piece ---------------------------------------------------------------------------------------------
+ */
+
+int32_t publish_read_blob(publish_blob *b, uint64_t offset, void *buffer, size_t size, size_t *got, ims_error *err) {
+  if (b->data) {
+    b->sent = offset + size;
+    return read_embedded(b, offset, buffer, size, got, err);
+  }
+  if (b->job->store)
+    return read_stored(b, offset, buffer, size, got, err);
+  int32_t rc = b->relay ? IMGSTORE_OK : make_relay(b);
+  return rc ? rc : read_relayed(b, offset, buffer, size, got, err);
+}
+
+int32_t publish_advance_read(publish_blob *b, int64_t now) {
+  int next;
+  int32_t rc = b->relay ? ims_relay_advance(b->relay, &next, &b->job->op.err) : IMGSTORE_OK;
+  return rc ? rc : tell(b, now);
 }
 
 int32_t publish_advance_blobs(publish *p, int64_t now) {

@@ -248,8 +248,8 @@ static bool is_ready(const publish_node *n) {
 
 static int32_t send_manifest(publish_node *n) {
   publish *p = n->job;
-  if (p->plan)
-    return finished(n, publish_has(p->plan, &n->digest));
+  if (p->plan || p->archive)
+    return finished(n, p->plan && publish_has(p->plan, &n->digest));
   if (p->dry_run && n == p->root)
     return finished(n, ims_digest_equal(&p->there, &n->digest));
   const char *name = n == p->root && p->to->tag ? p->to->tag : n->digest.text;

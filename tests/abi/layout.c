@@ -317,13 +317,15 @@ MEMBER(imgstore_copy_options, mount_count, 40, 8);
 MEMBER(imgstore_copy_options, progress, 48, 8);
 MEMBER(imgstore_copy_options, progress_data, 56, 8);
 
-STRUCT(imgstore_place, 40);
+STRUCT(imgstore_place, 56);
 MEMBER(imgstore_place, size, 0, 8);
 MEMBER(imgstore_place, flags, 8, 4);
-MEMBER(imgstore_place, reserved, 12, 4);
+MEMBER(imgstore_place, archive_format, 12, 4);
 MEMBER(imgstore_place, registry, 16, 8);
 MEMBER(imgstore_place, store, 24, 8);
 MEMBER(imgstore_place, name, 32, 8);
+MEMBER(imgstore_place, context, 40, 8);
+MEMBER(imgstore_place, archive, 48, 8);
 
 STRUCT(imgstore_sync_options, 56);
 MEMBER(imgstore_sync_options, size, 0, 8);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "failing_alloc.h"
 #include "fake_registry.h"
@@ -253,6 +254,77 @@ static void test_cancel_at_every_step(void **state) {
   }
 }
 
+/* --- archives --------------------------------------------------------------------------------------------------------
+ */
+
+static void archive_places(const scene *s, const char *path, imgstore_place *registry, imgstore_place *archive) {
+  imgstore_place_init(registry, sizeof *registry);
+  imgstore_place_init(archive, sizeof *archive);
+  registry->registry = s->from;
+  registry->name = FAKE_NAME;
+  archive->context = s->context;
+  archive->archive = path;
+}
+
+/* From the registry into an archive, and from there to the other registry. */
+static int32_t copy_through(scene *s, const char *path, int32_t format, imgstore_error **error) {
+  imgstore_place from, archive, to;
+  imgstore_copy_options options;
+  imgstore_copy_options_init(&options, sizeof options);
+  options.flags = IMGSTORE_COPY_ALL_PLATFORMS;
+  archive_places(s, path, &from, &archive);
+  archive.archive_format = format;
+  int32_t rc = imgstore_copy(&from, &archive, &options, NULL, error);
+  archive.archive_format = IMGSTORE_ARCHIVE_AUTO;
+  to = from;
+  to.registry = s->to;
+  to.name = TARGET;
+  return rc ? rc : imgstore_copy(&archive, &to, &options, NULL, error);
+}
+
+static void test_archives(void **state) {
+  char path[] = "/tmp/imgstore-publish-XXXXXX";
+  close(mkstemp(path));
+  for (uint32_t workers = 0; workers < 3; workers += 2)
+    for (int32_t format = IMGSTORE_ARCHIVE_AUTO; format <= IMGSTORE_ARCHIVE_OCI; format++) {
+      scene s;
+      set(&s, workers);
+      assert_int_equal(copy_through(&s, path, format, NULL), IMGSTORE_OK);
+      assert_all_there(&s);
+      strike(&s);
+    }
+  unlink(path);
+}
+
+/* The file is there when the job has succeeded, and then only. */
+static void test_archive_cancelled_at_every_step(void **state) {
+  char path[] = "/tmp/imgstore-publish-XXXXXX";
+  close(mkstemp(path));
+  int32_t rc = IMGSTORE_ECANCELLED;
+  for (int steps = 0; rc; steps += 3) {
+    scene s;
+    imgstore_operation *op;
+    imgstore_place source, destination;
+    unlink(path);
+    set(&s, 0);
+    s.fake.piece = 20000;
+    archive_places(&s, path, &source, &destination);
+    assert_int_equal(imgstore_copy_start(&source, &destination, NULL, &op, NULL), IMGSTORE_OK);
+    rc = IMGSTORE_EAGAIN;
+    for (int i = 0; i < steps && rc == IMGSTORE_EAGAIN; i++)
+      rc = imgstore_operation_step(op, -1, NULL);
+    if (rc == IMGSTORE_EAGAIN) {
+      imgstore_operation_cancel(op);
+      rc = imgstore_operation_wait(op, NULL);
+    }
+    assert_true(rc == IMGSTORE_OK || rc == IMGSTORE_ECANCELLED);
+    assert_int_equal(access(path, F_OK) == 0, rc == IMGSTORE_OK);
+    imgstore_operation_free(op);
+    strike(&s);
+  }
+  unlink(path);
+}
+
 static void test_bad_arguments(void **state) {
   scene s;
   imgstore_place none, both, source;
@@ -271,6 +343,17 @@ static void test_bad_arguments(void **state) {
   assert_int_equal(imgstore_copy(NULL, &source, NULL, NULL, NULL), IMGSTORE_EINVALID);
   assert_int_equal(imgstore_sync(&source, &source, NULL, NULL, NULL), IMGSTORE_EINVALID);
   both.store = NULL;
+  source.archive = "archive.tar";
+  assert_int_equal(imgstore_copy(&source, &both, NULL, NULL, NULL), IMGSTORE_EINVALID);
+  source.store = NULL; /* and no context */
+  both.name = TARGET;
+  assert_int_equal(imgstore_copy(&source, &both, NULL, NULL, NULL), IMGSTORE_EINVALID);
+  source.context = s.context;
+  source.archive_format = IMGSTORE_ARCHIVE_OCI_DIR;
+  assert_int_equal(imgstore_copy(&source, &both, NULL, NULL, NULL), IMGSTORE_EINVALID);
+  source.store = s.store;
+  source.archive = NULL;
+  both.name = NULL;
   assert_int_equal(imgstore_copy(&source, &both, NULL, NULL, NULL), IMGSTORE_EINVALID);
   both.name = "elsewhere.test/app:1";
   assert_int_equal(imgstore_copy(&source, &both, NULL, NULL, NULL), IMGSTORE_EINVALID);
@@ -291,19 +374,19 @@ static void test_bad_arguments(void **state) {
 /* --- every allocation fails once -------------------------------------------------------------------------------------
  */
 
-static int32_t whole_story(const imgstore_allocator *allocator, scene *s) {
+static int32_t whole_story(const imgstore_allocator *allocator, scene *s, const char *archive) {
   imgstore_error *error = NULL;
   s->context = context_with(0, allocator);
   s->from = s->context ? fake_handle(&s->fake, s->context, NULL) : NULL;
   s->to = s->from ? fake_target_handle(&s->target, s->context, NULL) : NULL;
   s->store = NULL;
   int32_t rc = s->to ? imgstore_store_open_memory(s->context, 0, &s->store, NULL) : IMGSTORE_ENOMEM;
-  if (!rc)
+  if (!rc && !archive)
     rc = imgstore_pull(s->store, s->from, FAKE_NAME, NULL, NULL, NULL);
-  if (!rc)
+  if (!rc && !archive)
     rc = push(s, 0, NULL, NULL, NULL, &error);
   if (!rc)
-    rc = copy(s, NULL, NULL, NULL, &error);
+    rc = archive ? copy_through(s, archive, IMGSTORE_ARCHIVE_DOCKER, &error) : copy(s, NULL, NULL, NULL, &error);
   imgstore_error_free(error);
   imgstore_store_close(s->store);
   imgstore_registry_free(s->from);
@@ -312,7 +395,7 @@ static int32_t whole_story(const imgstore_allocator *allocator, scene *s) {
   return rc;
 }
 
-static void test_out_of_memory(void **state) {
+static void fail_every_allocation(const char *archive) {
   scene s;
   size_t fail_at = 0;
   const size_t step = getenv("UNDER_VALGRIND") ? 97 : 1; /* each round costs seconds there */
@@ -323,7 +406,7 @@ static void test_out_of_memory(void **state) {
     const imgstore_allocator allocator = {sizeof allocator, inner.user_data, inner.allocate, inner.reallocate,
                                           inner.release};
     fake_target_init(&s.target);
-    rc = whole_story(&allocator, &s);
+    rc = whole_story(&allocator, &s, archive);
     if (f.failed && rc != IMGSTORE_ENOMEM && rc != IMGSTORE_OK)
       fail_msg("allocation %zu: result is %d, not out of memory", fail_at, rc);
     if (f.live)
@@ -332,6 +415,14 @@ static void test_out_of_memory(void **state) {
   }
   assert_true(fail_at > 100);
   fake_registry_free(&s.fake);
+}
+
+static void test_out_of_memory(void **state) {
+  char path[] = "/tmp/imgstore-publish-XXXXXX";
+  close(mkstemp(path));
+  fail_every_allocation(NULL);
+  fail_every_allocation(path);
+  unlink(path);
 }
 
 int main(void) {
@@ -344,6 +435,8 @@ int main(void) {
       cmocka_unit_test(test_refused_name),
       cmocka_unit_test(test_callback_stops_at_any_event),
       cmocka_unit_test(test_cancel_at_every_step),
+      cmocka_unit_test(test_archives),
+      cmocka_unit_test(test_archive_cancelled_at_every_step),
       cmocka_unit_test(test_bad_arguments),
       cmocka_unit_test(test_out_of_memory),
   };
