@@ -23,7 +23,7 @@ static const option config_options[] = {
     {OPTION_COMMENT, 0, "comment", "TEXT", "a comment in the config"},
     {OPTION_HISTORY, 0, "history", "TEXT",
      "what the history says of the layer before it, or of a change of\nthe config alone"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 const option_group group_build_config = {"Config", config_options};
 
 /* --- words ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ static const option bundle_options[] = {
     {OPTION_TERMINAL, 't', "terminal", NULL, "on a terminal of its own"},
     {OPTION_ROOTLESS, 0, "rootless", NULL, "in a user namespace, without privileges"},
     {OPTION_NETWORK, 0, "network", "none|host", "a network of its own, or this machine's (default: none)"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 const option_group group_bundle = {"Container options", bundle_options};
 
 static bool read_env(cli *c, bundle_settings *s) {

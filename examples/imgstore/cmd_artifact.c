@@ -9,7 +9,7 @@ static const option artifact_options[] = {
     {OPTION_ARTIFACT_TYPE, 0, "artifact-type", "TYPE", "create: what the artifact is, such as application/vnd.x+json"},
     {OPTION_ANNOTATION, 0, "annotation", "KEY=VALUE", "create: an annotation of the manifest"},
     {OPTION_JSON, 0, "json", NULL, "create: print a JSON object instead of the digest"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group artifact_group = {"Options", artifact_options};
 
 /* FILE:MEDIATYPE; a colon without a media type behind it is part of the name. */

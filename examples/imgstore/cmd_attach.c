@@ -19,7 +19,7 @@ static const option attach_options[] = {
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name of the object"},
     {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "as for pull"},
     {OPTION_FORMAT, 0, "format", "table|json", "json: print a JSON object instead of the name"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group attach_group = {"Options", attach_options};
 
 static const progress_words words = {"Preparing", "Uploading", "Uploaded", "Uploaded"};

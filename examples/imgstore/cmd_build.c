@@ -33,9 +33,9 @@ static const option build_options[] = {
      "no file and no date is later (default: $SOURCE_DATE_EPOCH;\n"
      "without it files keep their times and the image is created now)"},
     {OPTION_JSON, 0, "json", NULL, "print a JSON object instead of the digest"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_QUIET,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group build_group = {"Options", build_options};
 
 static const progress_words words = {"Making layer", "Making", "Made", "Layer complete"};

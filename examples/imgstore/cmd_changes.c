@@ -12,8 +12,7 @@
 /* --- diff ------------------------------------------------------------------------------------------------------------
  */
 
-static const option diff_options[] = {{OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
-                                      {0, 0, NULL, NULL, NULL}};
+static const option diff_options[] = {{OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"}, ROW_END};
 static const option_group diff_group = {"Options", diff_options};
 
 static void print_change(const imgstore_report *report, size_t i, bool json, text *t) {
@@ -82,9 +81,9 @@ static const option commit_options[] = {
     {OPTION_TIMESTAMP, 0, "timestamp", "SECONDS",
      "no file and no date is later (default: $SOURCE_DATE_EPOCH;\n"
      "without it files keep their times and the image is created now)"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_QUIET,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group commit_group = {"Options", commit_options};
 
 static const progress_words words = {"Making layer", "Making", "Made", "Layer complete"};

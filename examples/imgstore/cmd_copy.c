@@ -10,16 +10,13 @@
 #include "published.h"
 
 static const option copy_options[] = {
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
+    ROW_PLATFORM,
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "copy the images of all platforms and their index"},
     {OPTION_DRY_RUN, 0, "dry-run", NULL, "copy nothing, say what would be copied"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name"},
     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line about everything"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json",
-     "bars, lines, or JSON lines on standard error\n"
-     "(default: bars on a terminal, else lines)"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group copy_group = {"Options", copy_options};
 
 static const progress_words words = {"Copying", "Copying", "Copied", "Copied"};

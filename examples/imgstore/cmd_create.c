@@ -5,12 +5,11 @@
 
 static const option create_options[] = {
     {OPTION_READ_ONLY, 0, "read-only", NULL, "an instance without a layer of its own"},
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_VERBOSE, 'v', "verbose", NULL, "list every entry that was made otherwise than the image says"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_PLATFORM,
+    ROW_QUIET,
+    ROW_VERBOSE,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group create_group = {"Options", create_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Applied"};

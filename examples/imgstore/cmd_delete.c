@@ -4,7 +4,7 @@
 #include "cli.h"
 
 static const option delete_options[] = {{OPTION_FORCE, 'f', "force", NULL, "also when it is mounted: unmount it first"},
-                                        {0, 0, NULL, NULL, NULL}};
+                                        ROW_END};
 static const option_group delete_group = {"Options", delete_options};
 
 static int delete_one(cli *c, const char *name, uint32_t flags) {

@@ -8,11 +8,10 @@
 
 static const option export_command_options[] = {
     {OPTION_OUTPUT, 'o', "output", "FILE", "write to FILE instead of standard output"},
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_PLATFORM,
+    ROW_QUIET,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group export_group = {"Options", export_command_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Exported"};

@@ -11,9 +11,8 @@
 static const option history_options[] = {{OPTION_QUIET, 'q', "quiet", NULL, "print only image IDs"},
                                          {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole IDs and commands"},
                                          {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
-                                         {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-                                          "which image of a multi-platform one (default: this machine's)"},
-                                         {0, 0, NULL, NULL, NULL}};
+                                         ROW_PLATFORM,
+                                         ROW_END};
 static const option_group history_group = {"Options", history_options};
 
 enum { COMMAND_COLUMNS = 45 };

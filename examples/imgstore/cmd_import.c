@@ -13,9 +13,9 @@ static const option import_command_options[] = {
      "set the config by an instruction such as 'CMD [\"/bin/sh\"]' (repeatable)"},
     {OPTION_MESSAGE, 'm', "message", "TEXT", "the comment of the image's history"},
     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "what the files are for (default: this machine)"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_QUIET,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group import_group = {"Options", import_command_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Import complete"};

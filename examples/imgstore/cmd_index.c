@@ -11,7 +11,7 @@ static const option index_options[] = {
     {OPTION_ENTRY, 0, "entry", "PLATFORM|DIGEST", "annotate: this entry (default: the index itself)"},
     {OPTION_FORMAT, 0, "format", "oci|docker", "create: the media types (default: oci)"},
     {OPTION_JSON, 0, "json", NULL, "print a JSON object instead of the digest"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group index_group = {"Options", index_options};
 
 static int print_result(cli *c, const imgstore_manifest *manifest) {

@@ -8,10 +8,7 @@
 #include "json_out.h"
 
 static const option inspect_options[] = {
-    {OPTION_RAW, 0, "raw", "manifest|config|index", "print the stored document, byte for byte"},
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
-    {0, 0, NULL, NULL, NULL}};
+    {OPTION_RAW, 0, "raw", "manifest|config|index", "print the stored document, byte for byte"}, ROW_PLATFORM, ROW_END};
 static const option_group inspect_group = {"Options", inspect_options};
 
 /* --- raw documents -------------------------------------------------------------------------------------------------

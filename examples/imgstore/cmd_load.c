@@ -13,9 +13,9 @@ static const option load_options[] = {
     {OPTION_NAME, 0, "name", "NAME", "load only the image of this name"},
     {OPTION_RENAME, 0, "rename", "IMAGE", "the name to give to the only image, or to the one chosen by --name"},
     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "only this platform (default: all that are there)"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_QUIET,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group load_group = {"Options", load_options};
 
 static const progress_words words = {"Loading layer", "Loading", "Verified", "Loading complete"};

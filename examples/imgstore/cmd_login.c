@@ -9,7 +9,7 @@ static const option login_options[] = {
     {OPTION_USERNAME, 'u', "username", "USER", "user name (default: asked for)"},
     {OPTION_PASSWORD_STDIN, 0, "password-stdin", NULL, "take the password from standard input"},
     {OPTION_PASSWORD, 'p', "password", "PASSWORD", "the password; others can see it in the list of processes"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group login_group = {"Options", login_options};
 
 enum { LONGEST_USER = 1024, LONGEST_PASSWORD = 16384 };
@@ -135,7 +135,7 @@ const command command_login = {
 
 static const option logout_options[] = {
     {OPTION_CONFIG, 0, "config", "DIR", "folder of Docker's config.json (default: $DOCKER_CONFIG, else ~/.docker)"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group logout_group = {"Options", logout_options};
 
 static int run_logout(cli *c) {

@@ -14,7 +14,7 @@ static const option ls_options[] = {{OPTION_QUIET, 'q', "quiet", NULL, "print on
                                     {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole IDs"},
                                     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
                                     {OPTION_ROOTFS, 0, "rootfs", NULL, "list the instances, not the images"},
-                                    {0, 0, NULL, NULL, NULL}};
+                                    ROW_END};
 static const option_group ls_group = {"Options", ls_options};
 
 typedef struct listing {

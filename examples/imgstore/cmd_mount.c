@@ -16,8 +16,8 @@ static const option mount_options[] = {
      "(default: the first that works)"},
     {OPTION_FUSE_PROGRAM, 0, "fuse-program", "PATH", "the program of the way fuse (default: /usr/bin/fuse-overlayfs)"},
     {OPTION_QUIET, 'q', "quiet", NULL, "show no progress of a copy"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group mount_group = {"Options", mount_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Copied"};
@@ -111,8 +111,7 @@ const command command_mount = {
  */
 
 static const option umount_options[] = {
-    {OPTION_LAZY, 'l', "lazy", NULL, "also when it is in use: it goes away with its last user"},
-    {0, 0, NULL, NULL, NULL}};
+    {OPTION_LAZY, 'l', "lazy", NULL, "also when it is in use: it goes away with its last user"}, ROW_END};
 static const option_group umount_group = {"Options", umount_options};
 
 static int run_umount(cli *c) {

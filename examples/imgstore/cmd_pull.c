@@ -7,21 +7,18 @@
 #include "progress.h"
 
 static const option pull_options[] = {
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
+    ROW_PLATFORM,
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "keep the images of all platforms"},
     {OPTION_UNPACK, 0, "unpack", "DIR", "unpack into DIR, which is made or empty, while pulling"},
     {OPTION_LAYERS, 0, "layers", NULL,
      "apply the layers to directories of their own beside the\n"
      "store while pulling, for instances made later"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name of the image"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json",
-     "bars, lines, or JSON lines on standard error\n"
-     "(default: bars on a terminal, else lines)"},
+    ROW_PROGRESS,
     {OPTION_VERBOSE, 'v', "verbose", NULL,
      "with --unpack or --layers: list every entry that was made\n"
      "otherwise"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group pull_group = {"Options", pull_options};
 
 static const progress_words words = {"Pulling fs layer", "Downloading", "Download complete", "Pull complete"};

@@ -20,10 +20,8 @@ static const option push_options[] = {
      "layers; may be given again"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name"},
     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line about everything"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json",
-     "bars, lines, or JSON lines on standard error\n"
-     "(default: bars on a terminal, else lines)"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group push_group = {"Options", push_options};
 
 static const progress_words words = {"Pushing", "Pushing", "Pushed", "Pushed"};

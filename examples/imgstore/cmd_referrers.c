@@ -23,7 +23,7 @@ static const option referrers_options[] = {
      "without --fetch: the only one that was found"},
     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
     {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole digests"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group referrers_group = {"Options", referrers_options};
 
 enum { FETCH_MAX = 1 << 30 };

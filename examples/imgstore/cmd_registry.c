@@ -7,8 +7,7 @@
 #include "remote.h"
 
 static const option list_options[] = {
-    {OPTION_FORMAT, 0, "format", "table|json", "names, or one JSON object per line (default: table)"},
-    {0, 0, NULL, NULL, NULL}};
+    {OPTION_FORMAT, 0, "format", "table|json", "names, or one JSON object per line (default: table)"}, ROW_END};
 static const option_group list_group = {"Options", list_options};
 
 /* One line per name; key: of the JSON member. */
@@ -117,7 +116,7 @@ const command command_tags = {
 static const option access_options[] = {
     {OPTION_NEED, 0, "need", "RIGHTS", "which of pull,push,delete to look into (default: all)"},
     {OPTION_FORMAT, 0, "format", "table|json", "lines, or one JSON object per line (default: table)"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group access_group = {"Options", access_options};
 
 static bool read_rights(cli *c, uint32_t *wanted) {

@@ -8,7 +8,7 @@ static const option rm_options[] = {{OPTION_FORCE, 'f', "force", NULL,
                                      "with an ID: remove all names of the image; with --remote:\n"
                                      "where a tag cannot go alone, all tags of its manifest"},
                                     {OPTION_REMOTE, 0, "remote", NULL, "delete from the registry, not from the store"},
-                                    {0, 0, NULL, NULL, NULL}};
+                                    ROW_END};
 static const option_group rm_group = {"Options", rm_options};
 
 static void print_removed(cli *c, const imgstore_report *report) {

@@ -14,9 +14,8 @@
 
 static const option run_options[] = {{OPTION_RM, 0, "rm", NULL, "delete the instance afterwards"},
                                      {OPTION_NAME, 0, "name", "NAME", "of the instance (default: from the process ID)"},
-                                     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-                                      "which image of a multi-platform one (default: this machine's)"},
-                                     {0, 0, NULL, NULL, NULL}};
+                                     ROW_PLATFORM,
+                                     ROW_END};
 static const option_group run_group = {"Options", run_options};
 
 static int32_t create_and_mount(cli *c, const char *name, imgstore_rootfs **rootfs, imgstore_error **error) {

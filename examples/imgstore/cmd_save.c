@@ -10,13 +10,12 @@
 static const option save_command_options[] = {
     {OPTION_OUTPUT, 'o', "output", "FILE", "write to FILE (or make the directory) instead of standard output"},
     {OPTION_FORMAT, 0, "format", "docker-archive|oci-archive|oci-dir", "what to write (default: docker-archive)"},
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
+    ROW_PLATFORM,
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "all platforms that the store has"},
     {OPTION_UNCOMPRESSED, 0, "uncompressed", NULL, "docker-archive in its older form with uncompressed layers"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_QUIET,
+    ROW_PROGRESS,
+    ROW_END};
 static const option_group save_group = {"Options", save_command_options};
 
 static const progress_words words = {"Saving layer", "Saving", "Saved", "Saved"};

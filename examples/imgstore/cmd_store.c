@@ -51,7 +51,7 @@ const command command_prune = {
  */
 
 static const option du_options[] = {
-    {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line, sizes in bytes"}, {0, 0, NULL, NULL, NULL}};
+    {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line, sizes in bytes"}, ROW_END};
 static const option_group du_group = {"Options", du_options};
 
 static void print_usage_json(text *t, const char *image, const imgstore_report *report, size_t i) {
@@ -147,7 +147,7 @@ static const option verify_options[] = {
     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "with IMAGE: which one (default: this machine's)"},
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "with IMAGE: the index must be signed"},
     {OPTION_FORMAT, 0, "format", "table|json", "with IMAGE: json is one object per signature and line"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group verify_group = {"Options", verify_options};
 
 static const char *word_of(int32_t kind) {

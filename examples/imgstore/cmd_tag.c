@@ -7,7 +7,7 @@
 
 static const option tag_options[] = {
     {OPTION_REMOTE, 0, "remote", NULL, "at the registry: SOURCE is there, and NAME is a tag of the same repository"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 static const option_group tag_group = {"Options", tag_options};
 
 /* The tag that NAME stands for: a tag alone, or a whole name in the repository of SOURCE. NULL after a message. */

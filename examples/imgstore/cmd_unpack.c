@@ -3,13 +3,7 @@
 #include "job.h"
 #include "progress.h"
 
-static const option unpack_command_options[] = {
-    {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",
-     "which image of a multi-platform one (default: this machine's)"},
-    {OPTION_QUIET, 'q', "quiet", NULL, "show no progress"},
-    {OPTION_VERBOSE, 'v', "verbose", NULL, "list every entry that was made otherwise than the image says"},
-    {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "bars, lines, or JSON lines on standard error"},
-    {0, 0, NULL, NULL, NULL}};
+static const option unpack_command_options[] = {ROW_PLATFORM, ROW_QUIET, ROW_VERBOSE, ROW_PROGRESS, ROW_END};
 static const option_group unpack_command_group = {"Options", unpack_command_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Unpacked"};

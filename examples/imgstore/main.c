@@ -16,7 +16,7 @@ static const option global_options[] = {{OPTION_ROOT, 0, "root", "DIR",
                                         {OPTION_DEBUG, 0, "debug", NULL, "log what the library does on standard error"},
                                         {OPTION_HELP, 'h', "help", NULL, "show this help"},
                                         {OPTION_VERSION, 0, "version", NULL, "show the version"},
-                                        {0, 0, NULL, NULL, NULL}};
+                                        ROW_END};
 const option_group group_global = {"Global options", global_options};
 
 /* The commands, in the groups of the help. */

@@ -133,6 +133,25 @@ enum {
   OPTION_HISTORY
 };
 
+/* Rows of tables that say the same for every command that has them, and the end of a table. */
+#define ROW_PLATFORM                                                                                                   \
+  {                                                                                                                    \
+    OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]",                                                               \
+        "which image of a multi-platform one (default: this machine's)"                                                \
+  }
+#define ROW_QUIET                                                                                                      \
+  { OPTION_QUIET, 'q', "quiet", NULL, "show no progress" }
+#define ROW_PROGRESS                                                                                                   \
+  {                                                                                                                    \
+    OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json",                                                             \
+        "bars, lines, or JSON lines on standard error\n"                                                               \
+        "(default: bars on a terminal, else lines)"                                                                    \
+  }
+#define ROW_VERBOSE                                                                                                    \
+  { OPTION_VERBOSE, 'v', "verbose", NULL, "list every entry that was made otherwise than the image says" }
+#define ROW_END                                                                                                        \
+  { 0, 0, NULL, NULL, NULL }
+
 typedef struct arguments {
   struct given {
     int id;

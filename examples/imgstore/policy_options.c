@@ -11,7 +11,7 @@ static const option policy_options[] = {
     {OPTION_ANY_IDENTITY, 0, "any-identity", NULL,
      "with a key: a signature made for another name\n"
      "counts as well"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 const option_group group_policy = {"Signature options", policy_options};
 
 static int32_t add_keys(cli *c, imgstore_policy *policy, imgstore_error **error) {

@@ -25,7 +25,7 @@ static const option registry_options[] = {
     {OPTION_TIMEOUT, 0, "timeout", "SECONDS",
      "end a try when nothing comes for so long\n"
      "(default 30, for the first byte 60)"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 const option_group group_registry = {"Registry options", registry_options};
 
 enum { MOST_RETRIES = 1000, LONGEST_TIMEOUT = 86400 };

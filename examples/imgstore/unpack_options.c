@@ -20,7 +20,7 @@ static const option unpack_options[] = {
      "refuse extended attributes other than security.capability,\n"
      "user.* and ACLs instead of leaving them out"},
     {OPTION_FLUSH, 0, "flush", NULL, "flush the files to disk before the command ends"},
-    {0, 0, NULL, NULL, NULL}};
+    ROW_END};
 const option_group group_unpack = {"Unpack options", unpack_options};
 
 /* --- reading -------------------------------------------------------------------------------------------------------
