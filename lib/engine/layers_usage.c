@@ -11,6 +11,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "engine/layers_job.h"
 #include "rootfs/instance_record.h"
 #include "rootfs/layer_dir.h"
@@ -103,9 +104,9 @@ static int32_t report_foreign_file(void *data, const char *name, unsigned char t
 
 static int32_t list_all(accounting *a) {
   const ims_core *core = a->dir->core;
-  int32_t rc = ims_dir_file_scan(core, a->dir->root, report_foreign, a);
+  int32_t rc = ims_folder_scan(core, a->dir->root, report_foreign, a);
   if (!rc && a->dir->folder[IMS_ROOTFS_STAGING] >= 0)
-    rc = ims_dir_file_scan(core, a->dir->folder[IMS_ROOTFS_STAGING], report_foreign_file, a);
+    rc = ims_folder_scan(core, a->dir->folder[IMS_ROOTFS_STAGING], report_foreign_file, a);
   if (rc)
     return ims_fail(a->err, rc, "rootfs directory %s: cannot read", a->dir->path);
   rc = ims_layer_dir_list(a->dir, add_layer, a, a->err);
@@ -222,7 +223,7 @@ static int32_t count_instance(void *data, const char *name, unsigned char type) 
 
 static int32_t count_instances(accounting *a) {
   int folder = a->dir->folder[IMS_ROOTFS_INSTANCES];
-  int32_t rc = folder < 0 ? IMGSTORE_OK : ims_dir_file_scan(a->dir->core, folder, count_instance, a);
+  int32_t rc = folder < 0 ? IMGSTORE_OK : ims_folder_scan(a->dir->core, folder, count_instance, a);
   return rc ? ims_fail(a->err, rc, "rootfs directory %s: cannot read its instances", a->dir->path) : rc;
 }
 
@@ -348,7 +349,7 @@ int32_t ims_layers_prune(ims_rootfs_dir *dir, imgstore_report *report, ims_error
   if (!rc)
     rc = remove_unused(&a);
   if (!rc)
-    (void)ims_dir_file_scan(dir->core, dir->folder[IMS_ROOTFS_LOCKS], remove_lock, &a);
+    (void)ims_folder_scan(dir->core, dir->folder[IMS_ROOTFS_LOCKS], remove_lock, &a);
   ims_dir_file_close(dir->core, &collect);
   if (!dir->read_only)
     ims_rootfs_dir_clean(dir);

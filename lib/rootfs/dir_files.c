@@ -13,7 +13,7 @@
 
 #include "base/text.h"
 
-enum { SCAN_BUFFER = 32 << 10, READ_STEP = 64 << 10 };
+enum { READ_STEP = 64 << 10 };
 
 int32_t ims_random_name(char out[IMS_RANDOM_NAME]) {
   uint8_t bytes[8];
@@ -124,53 +124,4 @@ void ims_dir_file_close(const ims_core *core, int *fd) {
   if (*fd >= 0)
     core->sys->close(*fd);
   *fd = -1;
-}
-
-/* What getdents64(2) writes. */
-typedef struct raw_entry {
-  uint64_t inode;
-  int64_t next;
-  unsigned short length;
-  unsigned char type;
-  char name[];
-} raw_entry;
-
-static int32_t visit_entries(const ims_core *core, int dir, const char *buffer, size_t size, ims_dir_file_visit visit,
-                             void *data) {
-  for (size_t at = 0; at < size;) {
-    const raw_entry *entry = (const raw_entry *)(const void *)(buffer + at);
-    struct stat st;
-    unsigned char type = entry->type;
-    if (entry->length <= offsetof(raw_entry, name) || entry->length > size - at)
-      return IMGSTORE_EIO;
-    at += entry->length;
-    if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
-      continue;
-    if (type == DT_UNKNOWN)
-      type =
-          core->sys->fstatat(dir, entry->name, &st, AT_SYMLINK_NOFOLLOW) ? DT_WHT : (unsigned char)IFTODT(st.st_mode);
-    int32_t rc = visit(data, entry->name, type);
-    if (rc)
-      return rc;
-  }
-  return IMGSTORE_OK;
-}
-
-int32_t ims_dir_file_scan(const ims_core *core, int dir, ims_dir_file_visit visit, void *data) {
-  int fd = core->sys->openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd < 0)
-    return ims_code_of_errno(errno);
-  char *buffer = ims_malloc(&core->alloc, SCAN_BUFFER);
-  int32_t rc = buffer ? IMGSTORE_OK : IMGSTORE_ENOMEM;
-  while (!rc) {
-    long n = core->sys->getdents64(fd, buffer, SCAN_BUFFER);
-    if (n < 0)
-      rc = ims_code_of_errno(errno);
-    if (n <= 0)
-      break;
-    rc = visit_entries(core, fd, buffer, (size_t)n, visit, data);
-  }
-  ims_free(&core->alloc, buffer);
-  core->sys->close(fd);
-  return rc;
 }

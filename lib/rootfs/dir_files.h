@@ -30,9 +30,4 @@ int32_t ims_dir_file_flock(const ims_core *core, int fd, int operation);
 bool ims_dir_file_is(const ims_core *core, int dir, const char *name, int fd);
 void ims_dir_file_close(const ims_core *core, int *fd);
 
-/** type: DT_*, never DT_UNKNOWN. Non-zero stops the scan and is returned. */
-typedef int32_t (*ims_dir_file_visit)(void *data, const char *name, unsigned char type);
-/** Every entry of dir but "." and "..". */
-int32_t ims_dir_file_scan(const ims_core *core, int dir, ims_dir_file_visit visit, void *data);
-
 #endif

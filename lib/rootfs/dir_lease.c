@@ -12,6 +12,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "rootfs/dir_state.h"
 
 enum { TRIES = 100, LEASE_MAX = 1 << 24 };
@@ -154,6 +155,6 @@ int32_t ims_rootfs_leases(ims_rootfs_dir *dir, ims_rootfs_lease_visit visit, voi
   lease_listing list = {dir, visit, data};
   if (dir->folder[IMS_ROOTFS_LEASES] < 0)
     return IMGSTORE_OK;
-  int32_t rc = ims_dir_file_scan(dir->core, dir->folder[IMS_ROOTFS_LEASES], visit_lease, &list);
+  int32_t rc = ims_folder_scan(dir->core, dir->folder[IMS_ROOTFS_LEASES], visit_lease, &list);
   return rc ? ims_fail(err, rc, "rootfs directory %s: cannot read the leases", dir->path) : IMGSTORE_OK;
 }

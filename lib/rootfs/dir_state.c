@@ -15,6 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "base/text.h"
 #include "rootfs/apply.h"
 #include "json/json.h"
@@ -148,7 +149,7 @@ static int32_t look_for_foreign(void *data, const char *name, unsigned char type
 /* A directory without our file is made ours only when there is nothing else in it. */
 static int32_t require_vacant(const ims_rootfs_dir *d, ims_error *err) {
   emptiness e = {false};
-  int32_t rc = ims_dir_file_scan(d->core, d->root, look_for_foreign, &e);
+  int32_t rc = ims_folder_scan(d->core, d->root, look_for_foreign, &e);
   if (rc)
     return ims_fail(err, rc, "rootfs directory %s: cannot read", d->path);
   return e.foreign ? ims_fail(err, IMGSTORE_EFORMAT, "rootfs directory %s: holds something else", d->path)
@@ -363,6 +364,6 @@ static int32_t pass_over(void *data, const char *name) {
 
 void ims_rootfs_dir_clean(ims_rootfs_dir *d) {
   (void)ims_rootfs_leases(d, pass_over, NULL, NULL);
-  (void)ims_dir_file_scan(d->core, d->folder[IMS_ROOTFS_STAGING], clean_staged, d);
-  (void)ims_dir_file_scan(d->core, d->folder[IMS_ROOTFS_TRASH], clean_trash, d);
+  (void)ims_folder_scan(d->core, d->folder[IMS_ROOTFS_STAGING], clean_staged, d);
+  (void)ims_folder_scan(d->core, d->folder[IMS_ROOTFS_TRASH], clean_trash, d);
 }

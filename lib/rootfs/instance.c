@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/folder.h"
 #include "rootfs/instance_hold.h"
 #include "rootfs/layer_dir.h"
 #include "rootfs/metadata.h"
@@ -396,7 +397,7 @@ static int32_t visit_one(ims_rootfs_dir *dir, const char *name, ims_instance_vis
 int32_t ims_instance_list(ims_rootfs_dir *dir, ims_instance_visit visit, void *data, ims_error *err) {
   names n = {.alloc = &dir->core->alloc};
   int folder = dir->folder[IMS_ROOTFS_INSTANCES];
-  int32_t rc = folder < 0 ? IMGSTORE_OK : ims_dir_file_scan(dir->core, folder, add_name, &n);
+  int32_t rc = folder < 0 ? IMGSTORE_OK : ims_folder_scan(dir->core, folder, add_name, &n);
   if (rc)
     rc = rc == IMGSTORE_ENOMEM ? ims_fail_nomem(err) : ims_fail(err, rc, "cannot list the instances");
   if (!rc && n.count)

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/text.h"
 #include "json/json.h"
 
@@ -261,6 +262,6 @@ int32_t ims_layer_dir_list(ims_rootfs_dir *dir, ims_layer_dir_visit visit, void 
   listing l = {visit, data};
   if (dir->folder[IMS_ROOTFS_LAYERS] < 0)
     return IMGSTORE_OK;
-  int32_t rc = ims_dir_file_scan(dir->core, dir->folder[IMS_ROOTFS_LAYERS], visit_entry, &l);
+  int32_t rc = ims_folder_scan(dir->core, dir->folder[IMS_ROOTFS_LAYERS], visit_entry, &l);
   return rc && err && !err->code ? ims_fail(err, rc, "rootfs directory %s: cannot read its layers", dir->path) : rc;
 }

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "rootfs/entry_error.h"
 #include "tar/whiteout.h"
 
@@ -267,14 +268,6 @@ void ims_lowers_free(ims_lower_stack *s) {
 /* --- names -----------------------------------------------------------------------------------------------------------
  */
 
-typedef struct raw_entry { /* what getdents64(2) writes */
-  uint64_t inode;
-  int64_t next;
-  unsigned short length;
-  unsigned char type;
-  char name[];
-} raw_entry;
-
 static int32_t read_names(const ims_lower_stack *s, int fd, char *buffer, ims_name_list *names, ims_error *err) {
   for (;;) {
     long n = s->core->sys->getdents64(fd, buffer, READ_SIZE);
@@ -282,17 +275,16 @@ static int32_t read_names(const ims_lower_stack *s, int fd, char *buffer, ims_na
       return ims_fail_os(err, errno, "cannot read a lower directory");
     if (n == 0)
       return IMGSTORE_OK;
-    for (size_t at = 0; at < (size_t)n;) {
-      const raw_entry *entry = (const raw_entry *)(const void *)(buffer + at);
-      at += entry->length;
-      if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
-        continue;
+    size_t at = 0;
+    for (const ims_folder_entry *entry; (entry = ims_folder_next(buffer, (size_t)n, &at));) {
       if (ims_buf_append(&names->text, entry->name, strlen(entry->name) + 1))
         return names->text.failed == IMGSTORE_ENOMEM
                    ? ims_fail_nomem(err)
                    : ims_fail(err, IMGSTORE_ELIMIT, "directory with too many entries");
       names->count++;
     }
+    if (at != (size_t)n)
+      return ims_fail_os(err, EIO, "cannot read a lower directory");
   }
 }
 

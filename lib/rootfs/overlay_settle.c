@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "rootfs/dir_files.h"
 #include "rootfs/entry_error.h"
 #include "rootfs/overlay_parts.h"
@@ -222,7 +223,7 @@ int32_t ims_overlay_hide_roots(ims_tree *t, ims_error *err) {
     int fd = t->sys->openat(layer->dir, *layer->prefix ? layer->prefix : ".", flags, 0);
     if (fd < 0)
       return ims_fail_os(err, errno, "cannot open the root of a layer below");
-    rc = ims_dir_file_scan(t->overlay->core, fd, hide_one, &h);
+    rc = ims_folder_scan(t->overlay->core, fd, hide_one, &h);
     if (rc)
       ims_fail(err, rc, "cannot read the root of a layer below");
     t->sys->close(fd);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "rootfs/entry_error.h"
 #include "rootfs/open_dir.h"
 #include "rootfs/privileges.h"
@@ -29,15 +30,6 @@ struct ims_cursor_level {
   size_t count, at;
 };
 
-/* What getdents64(2) writes. */
-typedef struct raw_entry {
-  uint64_t inode;
-  int64_t next;
-  unsigned short length;
-  unsigned char type;
-  char name[];
-} raw_entry;
-
 static ims_cursor_level *deepest(const ims_tree_cursor *c) {
   return &c->levels[c->depth - 1];
 }
@@ -51,8 +43,6 @@ static int32_t fail(const ims_tree_cursor *c, int os_errno, const char *what, im
 
 static int32_t add_name(ims_tree_cursor *c, ims_cursor_level *l, const char *name, ims_error *err) {
   size_t size = strlen(name) + 1;
-  if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-    return IMGSTORE_OK;
   if (size > NAMES_TOTAL - c->names_total)
     return ims_entry_fail(err, IMGSTORE_ELIMIT, ims_buf_text(&c->path), "directory with too many entries");
   if (size > l->capacity - l->size) {
@@ -77,13 +67,14 @@ static int32_t read_names(ims_tree_cursor *c, ims_cursor_level *l, ims_error *er
       return fail(c, errno, "read a directory", err);
     if (n == 0)
       return IMGSTORE_OK;
-    for (size_t at = 0; at < (size_t)n;) {
-      const raw_entry *entry = (const raw_entry *)(const void *)(c->buffer + at);
+    size_t at = 0;
+    for (const ims_folder_entry *entry; (entry = ims_folder_next(c->buffer, (size_t)n, &at));) {
       int32_t rc = add_name(c, l, entry->name, err);
       if (rc)
         return rc;
-      at += entry->length;
     }
+    if (at != (size_t)n)
+      return fail(c, EIO, "read a directory", err);
   }
 }
 

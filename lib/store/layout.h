@@ -75,10 +75,6 @@ int32_t ims_layout_lock_file(const ims_layout *l, const char *name, int operatio
 int32_t ims_layout_flock(const ims_layout *l, int fd, int operation);
 void ims_layout_close(const ims_layout *l, int *fd);
 
-/** type: DT_*, never DT_UNKNOWN. Non-zero stops the scan and is returned. */
-typedef int32_t (*ims_layout_entry)(void *data, const char *name, unsigned char type);
-int32_t ims_layout_scan(const ims_layout *l, int dir, ims_layout_entry visit, void *data);
-
 /* --- layout_blob.c -------------------------------------------------------------------------------------------- */
 
 /** The folder of an algorithm's blobs. IMGSTORE_ENOTFOUND when it is not there and create is false. */

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/folder.h"
 #include "base/text.h"
 #include "store/layout.h"
 
@@ -291,7 +292,7 @@ static int32_t list_algorithm(void *data, const char *name, unsigned char type) 
     if (type == DT_DIR && strcmp(name, ims_digest_algorithm_name(a)) == 0) {
       list->algorithm = a;
       int32_t rc = ims_layout_blob_dir(list->layout, a, false, &list->dir);
-      return rc ? rc : ims_layout_scan(list->layout, list->dir, list_blob, list);
+      return rc ? rc : ims_folder_scan(list->layout->core, list->dir, list_blob, list);
     }
   return visit_foreign(list, "blobs", name);
 }
@@ -308,8 +309,8 @@ static int32_t list_root(void *data, const char *name, unsigned char type) {
 static int32_t blob_list(void *user_data, imgstore_blob_visit visit, void *visit_data) {
   ims_layout *l = user_data;
   listing list = {.layout = l, .visit = visit, .visit_data = visit_data};
-  int32_t rc = ims_layout_scan(l, l->root, list_root, &list);
-  return rc || l->blobs < 0 ? rc : ims_layout_scan(l, l->blobs, list_algorithm, &list);
+  int32_t rc = ims_folder_scan(l->core, l->root, list_root, &list);
+  return rc || l->blobs < 0 ? rc : ims_folder_scan(l->core, l->blobs, list_algorithm, &list);
 }
 
 void ims_layout_blob_entries(imgstore_storage *storage) {

@@ -14,7 +14,7 @@
 #include "base/text.h"
 #include "store/layout.h"
 
-enum { SCAN_BUFFER = 32 * 1024, READ_STEP = 1024 * 1024 };
+enum { READ_STEP = 1024 * 1024 };
 
 void ims_layout_random(char out[IMS_LAYOUT_RANDOM]) {
   uint8_t bytes[8] = {0};
@@ -168,55 +168,4 @@ void ims_layout_close(const ims_layout *l, int *fd) {
   if (*fd >= 0)
     l->sys->close(*fd);
   *fd = -1;
-}
-
-/* What getdents64(2) writes; the header of libc for it is not in every libc. */
-typedef struct raw_entry {
-  uint64_t inode;
-  int64_t next;
-  unsigned short length;
-  unsigned char type;
-  char name[];
-} raw_entry;
-
-static unsigned char entry_type(const ims_layout *l, int dir, const raw_entry *entry) {
-  struct stat st;
-  if (entry->type != DT_UNKNOWN)
-    return entry->type;
-  if (l->sys->fstatat(dir, entry->name, &st, AT_SYMLINK_NOFOLLOW))
-    return DT_WHT;
-  return (unsigned char)IFTODT(st.st_mode);
-}
-
-static int32_t visit_entries(const ims_layout *l, int dir, const char *buffer, size_t size, ims_layout_entry visit,
-                             void *data) {
-  for (size_t at = 0; at < size;) {
-    const raw_entry *entry = (const raw_entry *)(const void *)(buffer + at);
-    at += entry->length;
-    if (strcmp(entry->name, ".") == 0 || strcmp(entry->name, "..") == 0)
-      continue;
-    int32_t rc = visit(data, entry->name, entry_type(l, dir, entry));
-    if (rc)
-      return rc;
-  }
-  return IMGSTORE_OK;
-}
-
-int32_t ims_layout_scan(const ims_layout *l, int dir, ims_layout_entry visit, void *data) {
-  int fd = l->sys->openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-  if (fd < 0)
-    return ims_code_of_errno(errno);
-  char *buffer = ims_malloc(&l->core->alloc, SCAN_BUFFER);
-  int32_t rc = buffer ? IMGSTORE_OK : IMGSTORE_ENOMEM;
-  while (!rc) {
-    long n = l->sys->getdents64(fd, buffer, SCAN_BUFFER);
-    if (n < 0)
-      rc = ims_code_of_errno(errno);
-    if (n <= 0)
-      break;
-    rc = visit_entries(l, fd, buffer, (size_t)n, visit, data);
-  }
-  ims_free(&l->core->alloc, buffer);
-  ims_layout_close(l, &fd);
-  return rc;
 }

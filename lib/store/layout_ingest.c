@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/folder.h"
 #include "base/text.h"
 #include "store/layout.h"
 
@@ -165,7 +166,7 @@ static int32_t ingest_create(void *user_data, void **ingest) {
     return IMGSTORE_ENOMEM;
   in->unnamed = true;
   in->size = UINT64_MAX;
-  (void)ims_layout_scan(l, l->folder[IMS_LAYOUT_INGEST], drop_unnamed, l);
+  (void)ims_folder_scan(l->core, l->folder[IMS_LAYOUT_INGEST], drop_unnamed, l);
   int32_t rc = make_unnamed(l, in);
   if (rc) {
     ims_free(&l->core->alloc, in);
@@ -389,12 +390,12 @@ static int32_t ingest_sweep(void *user_data, imgstore_blob_visit visit, void *vi
   ims_layout *l = user_data;
   if (l->read_only)
     return IMGSTORE_EACCESS;
-  int32_t rc = ims_layout_scan(l, l->folder[IMS_LAYOUT_INGEST], sweep_ingest, &s);
+  int32_t rc = ims_folder_scan(l->core, l->folder[IMS_LAYOUT_INGEST], sweep_ingest, &s);
   if (!rc)
-    rc = ims_layout_scan(l, l->folder[IMS_LAYOUT_QUARANTINE], sweep_quarantine, &s);
+    rc = ims_folder_scan(l->core, l->folder[IMS_LAYOUT_QUARANTINE], sweep_quarantine, &s);
   for (s.algorithm = 1; !rc && s.algorithm < IMS_LAYOUT_ALGORITHMS; s.algorithm++)
     if (l->verified_dir[s.algorithm] >= 0)
-      rc = ims_layout_scan(l, l->verified_dir[s.algorithm], sweep_record, &s);
+      rc = ims_folder_scan(l->core, l->verified_dir[s.algorithm], sweep_record, &s);
   return rc;
 }
 

@@ -13,6 +13,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/folder.h"
 #include "store/layout.h"
 
 enum { LEASE_TRIES = 100, LEASE_MAX = 64 * 1024 * 1024, LEASE_NAME = 64 };
@@ -156,7 +157,7 @@ static int32_t lease_list(void *user_data, imgstore_blob_visit visit, void *visi
   lease_listing list = {l, visit, visit_data};
   if (l->folder[IMS_LAYOUT_LEASES] < 0)
     return IMGSTORE_OK;
-  return ims_layout_scan(l, l->folder[IMS_LAYOUT_LEASES], visit_lease, &list);
+  return ims_folder_scan(l->core, l->folder[IMS_LAYOUT_LEASES], visit_lease, &list);
 }
 
 /* --- the lock ----------------------------------------------------------------------------------------------------- */
@@ -200,7 +201,7 @@ static void unlock(void *user_data, void *data) {
   ims_free(&l->core->alloc, held);
   /* What a killed collection left there goes too. */
   if (exclusive)
-    (void)ims_layout_scan(l, l->folder[IMS_LAYOUT_TRASH], unlink_trash, l);
+    (void)ims_folder_scan(l->core, l->folder[IMS_LAYOUT_TRASH], unlink_trash, l);
 }
 
 void ims_layout_lease_entries(imgstore_storage *storage) {

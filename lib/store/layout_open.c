@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/file.h>
 
+#include "base/folder.h"
 #include "store/layout.h"
 
 #define LAYOUT_FILE "oci-layout"
@@ -195,7 +196,7 @@ static int32_t note_entry(void *data, const char *name, unsigned char type) {
 /** A directory may become a store when it is empty, or is one whose making was interrupted. */
 static int32_t check_may_become_store(ims_layout *l, const char *path, ims_error *err) {
   content c = {false, false, false};
-  int32_t rc = ims_layout_scan(l, l->root, note_entry, &c);
+  int32_t rc = ims_folder_scan(l->core, l->root, note_entry, &c);
   if (rc)
     return ims_fail(err, rc, "store %s: cannot list", path);
   if (c.other || (c.layout && !c.ours))
