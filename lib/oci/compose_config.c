@@ -62,7 +62,7 @@ static void put_piece(composer *c, ims_buf *out, piece *p, bool *first) {
     return;
   put_key(out, p->key, first);
   /* out may be values itself: its memory moves while it grows */
-  if (ims_buf_reserve(out, p->size) == IMGSTORE_OK)
+  if (!c->values.failed && ims_buf_reserve(out, p->size) == IMGSTORE_OK)
     ims_buf_append(out, c->values.data + p->at, p->size);
 }
 

@@ -41,12 +41,14 @@ static void put_fraction(uint32_t nanoseconds, char *out, size_t capacity) {
 }
 
 bool ims_time_text(int64_t seconds, uint32_t nanoseconds, char out[IMS_TIME_TEXT]) {
-  int64_t days = seconds / DAY - (seconds % DAY < 0), year;
-  unsigned month, day, rest = (unsigned)(seconds - days * DAY);
+  int64_t year;
+  unsigned month, day;
   char fraction[16];
   out[0] = '\0';
   if (seconds < INT64_C(-62167219200) || seconds > INT64_C(253402300799) || nanoseconds > 999999999)
     return false;
+  const int64_t days = seconds / DAY - (seconds % DAY < 0);
+  const unsigned rest = (unsigned)(seconds - days * DAY);
   date_of(days, &year, &month, &day);
   put_fraction(nanoseconds, fraction, sizeof fraction);
   snprintf(out, IMS_TIME_TEXT, "%04d-%02u-%02uT%02u:%02u:%02u%sZ", (int)year, month, day, rest / 3600, rest / 60 % 60,

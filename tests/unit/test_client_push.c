@@ -37,7 +37,8 @@ static int32_t read_text(void *data, uint64_t offset, void *buffer, size_t size,
   (void)err;
   uint64_t end = p->held < 10 ? p->held : 10;
   *got = offset >= end ? 0 : size < end - offset ? size : (size_t)(end - offset);
-  memcpy(buffer, &"0123456789"[offset], *got);
+  if (*got)
+    memcpy(buffer, &"0123456789"[offset], *got);
   return IMGSTORE_OK;
 }
 
