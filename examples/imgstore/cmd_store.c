@@ -126,7 +126,8 @@ const command command_du = {
     .summary = "Show how much space images take in the store",
     .details =
         "SHARED is the part of SIZE that other images need too, UNIQUE what removing the image frees. The total\n"
-        "counts everything once. Where layers were applied to directories of their own, those are listed, too.",
+        "counts everything once. Where layers were applied to directories of their own, those are listed too, with\n"
+        "what each image has of them, and each instance: SHARED are the directories below it, UNIQUE its own files.",
     .examples = "  imgstore du\n",
     .groups = (const option_group *const[]){&du_group, &group_global, NULL},
     .run = run_du,

@@ -108,9 +108,14 @@ IMGSTORE_API int32_t imgstore_rootfs_dir_prune(imgstore_rootfs_dir *dir, imgstor
  * Disk usage. IMGSTORE_REPORT_LAYER_DIR lines: one for each layer directory (name; digest: chainID; size: bytes;
  * shared: those bytes again when more than one image or instance has it, else 0); IMGSTORE_REPORT_USAGE lines: one for
  * each image of the store that has layer directories (name; digest; size: bytes of its layer directories; shared: the
- * part that others have too), a last one with name "" (size: every layer directory once); and IMGSTORE_REPORT_FOREIGN
- * lines (name: a file that is not ours). imgstore_report_inodes has the files and directories of each. Bytes are those
- * of the content of regular files and of the targets of links, each inode once. Errors: as imgstore_rootfs_dir_prune.
+ * part that others have too; what is left is its alone), a last one with name "" (size: every layer directory once);
+ * IMGSTORE_REPORT_ROOTFS lines: one for each instance (name; digest: its manifest; detail: the name of its image; size:
+ * its own files and the layer directories below; shared: those below, so that size minus shared is what it has of its
+ * own; inodes: its own); IMGSTORE_REPORT_SKIPPED lines (name: an instance; detail: what of it could not be counted, and
+ * why: it was moved again and again, or may not be read); and IMGSTORE_REPORT_FOREIGN lines (name: a file that is not
+ * ours). imgstore_report_inodes has the files and directories of each. Bytes are those of the content of regular files
+ * and of the targets of links, each inode once. Instances may be in use meanwhile.
+ * Errors: as imgstore_rootfs_dir_prune.
  */
 IMGSTORE_API int32_t imgstore_rootfs_dir_usage(imgstore_rootfs_dir *dir, imgstore_report **report,
                                                imgstore_error **error);

@@ -6,6 +6,7 @@
  * looks whether it is there.
  */
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -13,8 +14,9 @@
 
 #include "base/folder.h"
 #include "engine/layers_job.h"
-#include "rootfs/instance_record.h"
+#include "rootfs/instance.h"
 #include "rootfs/layer_dir.h"
+#include "rootfs/tree_usage.h"
 #include "store/walk.h"
 
 #define INSTANCE_RECORD "record"
@@ -37,13 +39,18 @@ typedef struct accounting {
   ims_walk walk;
 } accounting;
 
-static int32_t add_line(accounting *a, int32_t kind, const char *name, const char *digest, uint64_t bytes,
-                        uint64_t shared, uint64_t inodes) {
-  int32_t rc = ims_report_add(a->report, kind, name, digest, NULL, bytes, shared);
+static int32_t add_detailed(accounting *a, int32_t kind, const char *name, const char *digest, const char *detail,
+                            uint64_t bytes, uint64_t shared, uint64_t inodes) {
+  int32_t rc = ims_report_add(a->report, kind, name, digest, detail, bytes, shared);
   if (rc)
     return rc == IMGSTORE_ENOMEM ? ims_fail_nomem(a->err) : ims_fail(a->err, rc, "report: too many lines");
   ims_report_set_inodes(a->report, inodes);
   return IMGSTORE_OK;
+}
+
+static int32_t add_line(accounting *a, int32_t kind, const char *name, const char *digest, uint64_t bytes,
+                        uint64_t shared, uint64_t inodes) {
+  return add_detailed(a, kind, name, digest, NULL, bytes, shared, inodes);
 }
 
 /* --- what there is ---------------------------------------------------------------------------------------------------
@@ -284,6 +291,48 @@ static int32_t say_images(accounting *a) {
   return rc ? rc : add_line(a, IMGSTORE_REPORT_USAGE, "", NULL, bytes, 0, inodes);
 }
 
+/* Adds one of an instance's directories, where there is one. *why: what could not be counted. */
+static int32_t count_files(accounting *a, int instance, const char *which, ims_tree_usage *own, ims_error *why) {
+  int fd = ims_dir_file_open_dir(a->dir->core, instance, which);
+  if (fd < 0)
+    return errno == ENOENT ? IMGSTORE_OK : ims_fail_os(why, errno, "%s: cannot open it", which);
+  int32_t rc = ims_tree_usage_add(own, a->dir->core, fd, why);
+  ims_dir_file_close(a->dir->core, &fd);
+  return rc;
+}
+
+static int32_t say_counted(accounting *a, const char *name, const ims_instance_record *record,
+                           const ims_tree_usage *own, const ims_error *why) {
+  uint64_t below = 0;
+  for (size_t i = 0; i < record->layer_count; i++)
+    for (size_t k = 0; k < a->count; k++)
+      below += strcmp(a->items[k].name, record->layers[i]) == 0 ? a->items[k].bytes : 0;
+  int32_t rc = add_detailed(a, IMGSTORE_REPORT_ROOTFS, name, record->manifest.text, record->image, own->bytes + below,
+                            below, own->inodes);
+  return rc || !why->code ? rc : add_detailed(a, IMGSTORE_REPORT_SKIPPED, name, NULL, why->message, 0, 0, 0);
+}
+
+/* Without a lock: an instance may be used, and deleted, while it is counted. */
+static int32_t say_instance(void *data, const char *name, const ims_instance_record *record, const ims_error *why) {
+  accounting *a = data;
+  const int folder = a->dir->folder[IMS_ROOTFS_INSTANCES];
+  ims_tree_usage own = {0, 0};
+  ims_error missed = IMS_ERROR_INIT;
+  (void)why; /* what cannot be read was met before */
+  int fd = record ? ims_dir_file_open_dir(a->dir->core, folder, name) : -1;
+  if (fd < 0)
+    return IMGSTORE_OK;
+  int32_t rc = count_files(a, fd, IMS_INSTANCE_UPPER, &own, &missed);
+  if (rc != IMGSTORE_ENOMEM)
+    rc = count_files(a, fd, IMS_INSTANCE_COPY, &own, &missed);
+  if (rc == IMGSTORE_ENOMEM)
+    rc = ims_fail_nomem(a->err);
+  else
+    rc = ims_dir_file_is(a->dir->core, folder, name, fd) ? say_counted(a, name, record, &own, &missed) : IMGSTORE_OK;
+  ims_dir_file_close(a->dir->core, &fd);
+  return rc;
+}
+
 int32_t ims_layers_usage(ims_rootfs_dir *dir, imgstore_report *report, ims_error *err) {
   accounting a;
   begin(&a, dir, report, false, err);
@@ -294,6 +343,8 @@ int32_t ims_layers_usage(ims_rootfs_dir *dir, imgstore_report *report, ims_error
     rc = count_instances(&a);
   if (!rc)
     rc = say_layers(&a);
+  if (!rc)
+    rc = ims_instance_list(dir, say_instance, &a, err);
   if (!rc)
     rc = say_images(&a);
   end(&a);

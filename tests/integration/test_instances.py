@@ -77,6 +77,79 @@ class Records(Case):
             self.create(f"i{i}")
         self.assertEqual(len(os.listdir(self.folder("layers"))), 3)
 
+    def usage(self, **more):
+        """Lines of du by the first member: {kind: {name: line}}."""
+        found = {}
+        for line in self.ok("du", "--format", "json", **more).splitlines():
+            line = json.loads(line)
+            kind = next(iter(line))
+            found.setdefault(kind, {})[line[kind]] = line
+        return found
+
+    def test_usage(self):
+        for name in ("web", "idle"):
+            self.create(name)
+        self.create("fixed", "--read-only")
+        upper = self.instance("web", "upper")
+        outside = self.path("outside")
+        self.write(outside, "x" * 5000)
+        os.makedirs(os.path.join(upper, "deep", "er"))
+        self.write(os.path.join(upper, "deep", "er", "file"), "y" * 70000)
+        os.link(os.path.join(upper, "deep", "er", "file"), os.path.join(upper, "again"))
+        os.symlink(outside, os.path.join(upper, "escape"))
+        os.symlink("..", os.path.join(upper, "deep", "up"))
+        os.mkfifo(os.path.join(upper, "pipe"))
+        found = self.usage()
+        self.assertEqual(sorted(found["Instance"]), ["fixed", "idle", "web"])
+        below = sum(line["Size"] for line in found["LayerDirectory"].values())
+        own = 70000 + len(outside) + len("..")
+        web = found["Instance"]["web"]
+        self.assertEqual((web["Size"], web["Shared"], web["Unique"], web["Inodes"]), (below + own, below, own, 6))
+        self.assertEqual((web["Image"], web["Digest"]), (self.IMAGE, self.seen("web")["Manifest"]))
+        for name in ("idle", "fixed"):
+            line = found["Instance"][name]
+            self.assertEqual((line["Size"], line["Unique"], line["Inodes"]), (below, 0, 0))
+        image = found["Applied"][self.IMAGE]
+        self.assertEqual((image["Size"], image["Shared"], image["Unique"]), (below, below, 0))
+        table = self.ok("du")
+        self.assertRegex(table, r"(?m)^INSTANCE +IMAGE +SIZE +FILES +SHARED +UNIQUE$")
+        self.assertRegex(table, r"(?m)^web +system:latest .* 6 ")
+        self.ok("delete", "web", "idle", "fixed")
+        found = self.usage()
+        self.assertNotIn("Instance", found)
+        image = found["Applied"][self.IMAGE]
+        self.assertEqual((image["Shared"], image["Unique"]), (0, below))
+
+    def test_usage_of_a_deep_upper(self):
+        self.create("web")
+        fd = os.open(self.instance("web", "upper"), os.O_RDONLY)
+        try:
+            for _ in range(3000):
+                os.mkdir("d", dir_fd=fd)
+                down = os.open("d", os.O_RDONLY, dir_fd=fd)
+                os.close(fd)
+                fd = down
+        finally:
+            os.close(fd)
+        result = self.imgstore("du", "--format", "json")
+        self.assertEqual(result.code, 0, str(result))
+        counted = [json.loads(line) for line in result.out.splitlines() if "Instance" in line][0]["Inodes"]
+        # As deep as a layer may be, and what lies below is said to be missing.
+        self.assertGreaterEqual(counted, 100)
+        if counted < 3000:
+            self.assertIn("rootfs web: not all of it is counted", result.err)
+        self.ok("delete", "web")
+
+    def test_usage_counts_what_it_may_read(self):
+        self.create("web")
+        os.mkdir(self.instance("web", "upper", "closed"), 0o000)
+        self.write(self.instance("web", "upper", "file"), "12345")
+        result = self.imgstore("du", "--format", "json")
+        self.assertEqual(result.code, 0, str(result))
+        line = [json.loads(line) for line in result.out.splitlines() if "Instance" in line][0]
+        self.assertEqual((line["Unique"], line["Inodes"]), (5, 2))
+        self.assertEqual(stat.S_IMODE(os.lstat(self.instance("web", "upper", "closed")).st_mode), 0)
+
     def test_names_that_are_none(self):
         for name in ("", ".", "..", "-x", "_x", "a/b", "../x", "a b", "é", "a" * 129, ".hidden", "a\nb"):
             with self.subTest(name=name):
