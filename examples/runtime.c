@@ -1,8 +1,8 @@
 /*
  * runtime.c - a container runtime: pulls an image, makes an instance of it, mounts it, runs a command in namespaces of
- * its own, and deletes the instance.
+ * its own, makes an image of what that changed when it is asked to, and deletes the instance.
  *
- * usage (as root): example-runtime IMAGE COMMAND [ARGUMENT...]
+ * usage (as root): example-runtime [--commit NAME] IMAGE COMMAND [ARGUMENT...]
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -28,6 +28,7 @@ typedef struct container {
   const char *root; /* where the instance is mounted */
   const imgstore_image *image;
   char **command;
+  const char *commit; /* the name of the image that it becomes, or NULL */
 } container;
 
 static int failed(const char *what, imgstore_error *error) {
@@ -64,25 +65,25 @@ static int run(container *c) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-/* Mounts the instance, runs the command in it and unmounts it. */
-static int run_in(imgstore_rootfs *rootfs, const imgstore_image *image, char **command) {
+/* Mounts the instance, runs the command in it, unmounts it and commits it. */
+static int run_in(imgstore_rootfs *rootfs, container *c) {
   imgstore_mount_options options;
   imgstore_error *error = NULL;
-  const char *where;
   imgstore_mount_options_init(&options, sizeof options);
   options.ways = IMGSTORE_MOUNT_OVERLAY;
   options.flags = IMGSTORE_MOUNT_NODEV;
   if (imgstore_rootfs_mount(rootfs, &options, NULL, &error))
     return failed("mount", error);
-  imgstore_rootfs_mounted(rootfs, &where);
-  container c = {where, image, command};
-  int status = run(&c);
+  imgstore_rootfs_mounted(rootfs, &c->root);
+  int status = run(c);
   if (imgstore_rootfs_umount(rootfs, 0, &error))
     return failed("umount", error);
+  if (c->commit && imgstore_commit(rootfs, c->commit, NULL, NULL, NULL, &error))
+    return failed("commit", error);
   return status;
 }
 
-static int run_image(imgstore_store *store, imgstore_image *image, const char *name, char **command) {
+static int run_image(imgstore_store *store, imgstore_image *image, const char *name, container *c) {
   imgstore_rootfs_dir *dir = NULL;
   imgstore_rootfs *rootfs = NULL;
   imgstore_error *error = NULL;
@@ -97,7 +98,7 @@ static int run_image(imgstore_store *store, imgstore_image *image, const char *n
   else if (imgstore_rootfs_create(dir, image, instance, &options, &rootfs, &error))
     failed("create", error);
   else
-    status = run_in(rootfs, image, command);
+    status = run_in(rootfs, c);
   bool created = rootfs != NULL;
   imgstore_rootfs_close(rootfs); /* an open handle would keep the instance */
   error = NULL;
@@ -127,14 +128,17 @@ int main(int argc, char **argv) {
   imgstore_store *store = NULL;
   imgstore_image *image = NULL;
   imgstore_error *error = NULL;
-  if (argc < 3)
-    return fprintf(stderr, "usage: %s IMAGE COMMAND [ARGUMENT...]\n", argv[0]), 2;
+  bool commit = argc > 2 && strcmp(argv[1], "--commit") == 0;
+  char **words = argv + (commit ? 3 : 1);
+  if (argc - (words - argv) < 2)
+    return fprintf(stderr, "usage: %s [--commit NAME] IMAGE COMMAND [ARGUMENT...]\n", argv[0]), 2;
   if (imgstore_context_new(NULL, &context, &error) ||
       imgstore_store_open(context, path ? path : "/var/lib/imgstore", NULL, &store, &error))
     return failed("store", error);
-  int status = pull(context, store, argv[1], &image);
+  int status = pull(context, store, words[0], &image);
+  container c = {NULL, image, words + 1, commit ? argv[2] : NULL};
   if (status == 0)
-    status = run_image(store, image, argv[1], argv + 2);
+    status = run_image(store, image, words[0], &c);
   imgstore_image_unref(image);
   imgstore_store_close(store);
   imgstore_context_free(context);

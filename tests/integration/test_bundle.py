@@ -243,6 +243,22 @@ class Example(Case):
         self.assertEqual(code, 1, err)
         self.assertEqual(self.ok("ls", "--rootfs", "-q"), "")
 
+    def test_runtime_commits(self):
+        server = registry.FaultServer(self.path("server"), self.path("system"))
+        self.addCleanup(server.stop)
+        code, _, err = self.runtime("--commit", "changed:1", server.name("plain"), "sh", "-c", "echo new > /etc/new; rm /etc/motd; exit 6")
+        self.assertEqual(code, 6, err)
+        self.assertEqual(self.ok("ls", "--rootfs", "-q"), "")
+        self.ok("unpack", "-q", "changed:1", self.path("tree"))
+        with open(self.path("tree", "etc", "new"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "new\n")
+        self.assertFalse(os.path.exists(self.path("tree", "etc", "motd")))
+        code, _, err = self.runtime("--commit", "bad name", server.name("plain"), "true")
+        self.assertEqual(code, 1)
+        self.assertIn("commit:", err)
+        self.assertEqual(self.ok("ls", "--rootfs", "-q"), "")
+        self.assertEqual(self.runtime("--commit", "x", "only-an-image")[0], 2)
+
 
 if __name__ == "__main__":
     program.main(["busybox"])
