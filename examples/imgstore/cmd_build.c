@@ -14,12 +14,15 @@
 #include "units.h"
 
 static const option build_options[] = {
-    {OPTION_FROM, 0, "from", "IMAGE|scratch", "the stored image to build on (default: scratch)"},
+    {OPTION_FROM, 0, "from", "IMAGE|scratch", "the stored image to build on (default: scratch, or see --rootfs)"},
     {OPTION_TAG, 't', "tag", "NAME[:TAG]", "the name of the image; without one only its digest is known"},
     {OPTION_ADD_TAR, 0, "add-tar", "FILE|-",
      "add a layer from a tar, plain or compressed; - is standard input.\n"
-     "May be given several times, with --add-dir in any order"},
+     "May be given several times, with --add-dir and --rootfs in any order"},
     {OPTION_ADD_DIR, 0, "add-dir", "DIR[:PREFIX]", "add a layer from a directory, which becomes PREFIX (default: /)"},
+    {OPTION_ROOTFS, 0, "rootfs", "NAME",
+     "add a layer of what an instance changed; without --from the\n"
+     "image is built on the instance's own"},
     {OPTION_AS_IS, 0, "as-is", NULL, "keep the blobs of --add-tar as they are, compression included"},
     {OPTION_ROOT_OWNED, 0, "root-owned", NULL, "files of --add-dir belong to root in the image"},
     {OPTION_SQUASH, 0, "squash", NULL, "make one layer of all layers"},
@@ -144,11 +147,31 @@ static int32_t add_dir(build *b, const char *given, imgstore_error **error) {
   return code;
 }
 
+/* The builder keeps what it needs of the instance. */
+static int32_t add_changes(build *b, const char *name, imgstore_error **error) {
+  imgstore_rootfs *rootfs = NULL;
+  int32_t code = imgstore_rootfs_open(b->c->rootfs_dir, name, &rootfs, error);
+  if (code == IMGSTORE_OK)
+    code = imgstore_builder_add_changes(b->builder, rootfs, error);
+  imgstore_rootfs_close(rootfs);
+  return code;
+}
+
+static bool is_layer(int id) {
+  return id == OPTION_ADD_TAR || id == OPTION_ADD_DIR || id == OPTION_ROOTFS;
+}
+
+static int32_t add_layer(build *b, int id, const char *given, imgstore_error **error) {
+  return id == OPTION_ADD_TAR   ? add_tar(b, given, error)
+         : id == OPTION_ADD_DIR ? add_dir(b, given, error)
+                                : add_changes(b, given, error);
+}
+
 /* What --history says of the option at i: it comes behind it. */
 static const char *history_of(const arguments *a, size_t i) {
   const char *text_given = NULL;
   for (i++; i < a->option_count; i++) {
-    if (a->options[i].id == OPTION_ADD_TAR || a->options[i].id == OPTION_ADD_DIR)
+    if (is_layer(a->options[i].id))
       break;
     if (a->options[i].id == OPTION_HISTORY)
       text_given = a->options[i].value;
@@ -161,13 +184,12 @@ static int32_t add_layers(build *b, imgstore_error **error) {
   int32_t code = IMGSTORE_OK;
   size_t layers = 0;
   for (size_t i = 0; code == IMGSTORE_OK && i < a->option_count; i++) {
-    int id = a->options[i].id;
-    if (id != OPTION_ADD_TAR && id != OPTION_ADD_DIR)
+    if (!is_layer(a->options[i].id))
       continue;
     layers++;
     code = imgstore_builder_set_history(b->builder, history_of(a, i), NULL, error);
     if (code == IMGSTORE_OK)
-      code = id == OPTION_ADD_TAR ? add_tar(b, a->options[i].value, error) : add_dir(b, a->options[i].value, error);
+      code = add_layer(b, a->options[i].id, a->options[i].value, error);
   }
   const char *change = option_value(a, OPTION_HISTORY);
   if (code == IMGSTORE_OK && !layers && change)
@@ -178,6 +200,20 @@ static int32_t add_layers(build *b, imgstore_error **error) {
 /* --- the image -----------------------------------------------------------------------------------------------------
  */
 
+/* The image of the first instance. */
+static int32_t find_base(build *b, imgstore_error **error) {
+  const arguments *a = &b->c->args;
+  imgstore_rootfs *rootfs = NULL;
+  size_t i = 0;
+  while (a->options[i].id != OPTION_ROOTFS)
+    i++;
+  int32_t code = imgstore_rootfs_open(b->c->rootfs_dir, a->options[i].value, &rootfs, error);
+  if (code == IMGSTORE_OK)
+    code = imgstore_store_image(b->c->store, imgstore_rootfs_manifest_digest(rootfs), NULL, &b->base, error);
+  imgstore_rootfs_close(rootfs);
+  return code;
+}
+
 static int32_t find_images(build *b, imgstore_error **error) {
   cli *c = b->c;
   const char *from = option_value(&c->args, OPTION_FROM), *platform = option_value(&c->args, OPTION_PLATFORM);
@@ -185,6 +221,8 @@ static int32_t find_images(build *b, imgstore_error **error) {
   int32_t code = IMGSTORE_OK;
   if (from && strcmp(from, "scratch") != 0)
     code = imgstore_store_image(c->store, from, platform, &b->base, error);
+  else if (!from && option_given(&c->args, OPTION_ROOTFS))
+    code = find_base(b, error);
   if (code == IMGSTORE_OK && old)
     code = imgstore_store_image(c->store, old, platform, &b->old_base, error);
   if (code == IMGSTORE_OK && onto)
@@ -234,7 +272,7 @@ static int make(build *b) {
   uint64_t squash_from = option_given(&c->args, OPTION_SQUASH) ? 0 : UINT32_MAX;
   if (!read_number(b, OPTION_SQUASH_FROM, "--squash-from", NULL, UINT32_MAX - 1, &squash_from))
     return CLI_USAGE;
-  int status = cli_open_store(c, STORE_CREATE);
+  int status = option_given(&c->args, OPTION_ROOTFS) ? cli_open_rootfs_dir(c, false) : cli_open_store(c, STORE_CREATE);
   if (status != CLI_OK)
     return status;
   int32_t code = find_images(b, &error);
@@ -274,12 +312,14 @@ const command command_build = {
     .usage = "[OPTIONS]",
     .summary = "Make an image of layers and flags",
     .details =
-        "Layers are added in the order of --add-tar and --add-dir. Nothing is run. The digest of the manifest is\n"
-        "printed. With --timestamp the same input makes the same image.",
+        "Layers are added in the order of --add-tar, --add-dir and --rootfs. Nothing is run. The digest of the\n"
+        "manifest is printed. With --timestamp the same input makes the same image. What an instance changed is\n"
+        "meant for its own image: --from gives that, or one with the same files.",
     .examples = "  imgstore build --from alpine --add-dir site:/srv/www --cmd httpd -t example.org/site:1\n"
                 "  tar -c -C rootfs . | imgstore build --add-tar - --entrypoint '[\"/init\"]' -t base\n"
                 "  imgstore build --from app:1 --rebase alpine:3.19 --onto alpine:3.20 -t app:2\n"
-                "  imgstore build --from app:2 --squash -t app:flat\n",
+                "  imgstore build --from app:2 --squash -t app:flat\n"
+                "  imgstore build --rootfs tools --add-dir conf:/etc/tools --user tools -t tools:2\n",
     .groups = (const option_group *const[]){&build_group, &group_build_config, &group_global, NULL},
     .run = run,
 };

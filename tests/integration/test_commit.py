@@ -99,6 +99,32 @@ class Changes(Case):
         self.ok("unpack", "copied:1", self.path("out"))
         self.assertEqual(trees.differences(merged, self.path("out"), times=False), [])
 
+    def test_a_layer_of_a_build(self):
+        merged = self.mount()
+        self.change(merged)
+        os.mkdir(self.path("more"))
+        self.put(self.path("more", "conf"), "conf")
+        self.ok("build", "-q", "--rootfs", "web", "--history", "changed", "--add-dir", self.path("more") + ":/opt",
+                "--timestamp", "1700000000", "-t", "built:1")
+        self.ok("commit", "-q", "--timestamp", "1700000000", "web", "committed:1")
+        base = self.config(self.IMAGE)["rootfs"]["diff_ids"]
+        built, committed = self.config("built:1"), self.config("committed:1")
+        self.assertEqual(built["rootfs"]["diff_ids"][:-1], committed["rootfs"]["diff_ids"])
+        self.assertEqual(built["rootfs"]["diff_ids"][:-2], base)
+        self.assertEqual(built["history"][-2]["created_by"], "changed")
+        self.ok("unpack", "-q", "built:1", self.path("out"))
+        with open(self.path("out", "opt", "conf"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), "conf")
+        shutil.rmtree(self.path("out", "opt"))
+        self.assertEqual(trees.differences(merged, self.path("out"), times=False), [])
+        # The name of its image may mean another one by now.
+        self.ok("tag", "built:1", self.IMAGE)
+        self.ok("build", "-q", "--rootfs", "web", "-t", "again:1")
+        self.assertEqual(self.config("again:1")["rootfs"]["diff_ids"][:-1], base)
+        self.fails("build", "-q", "--rootfs", "none", "-t", "x:1", naming="rootfs none")
+        self.fails("build", "-q", "--rootfs", "web", root=self.path("empty"), naming="no images yet")
+        self.assertNotIn("x:1", self.names())
+
     def test_unknown_and_read_only(self):
         self.fails("diff", "none", naming="none")
         self.fails("commit", "none", "x:1", naming="none")
