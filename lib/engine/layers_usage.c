@@ -17,6 +17,7 @@
 #include "rootfs/instance.h"
 #include "rootfs/layer_dir.h"
 #include "rootfs/tree_usage.h"
+#include "store/holds.h"
 #include "store/walk.h"
 
 #define INSTANCE_RECORD "record"
@@ -189,6 +190,8 @@ static bool is_counted(const accounting *a, size_t i) {
 
 static int32_t count_images(accounting *a) {
   int32_t rc = ims_refs_load(&a->refs, a->dir->store, a->err);
+  if (!rc && !a->walk.strict) /* in the usage instances speak for themselves */
+    ims_refs_hide_holds(&a->refs);
   for (size_t i = 0; !rc && i < a->refs.count; i++) {
     if (is_counted(a, i))
       continue;
