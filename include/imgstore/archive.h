@@ -102,6 +102,20 @@ IMGSTORE_API int32_t imgstore_export_start(imgstore_image *image, const char *pa
                                            const imgstore_export_options *options, imgstore_operation **operation,
                                            imgstore_error **error);
 
+/**
+ * The same for an instance: the files of its image with what was changed in it, as it is seen where it is mounted, and
+ * with the owners that it has inside. Nothing is mounted; the instance's own directory is read twice, and may be in use
+ * meanwhile: what changes is an error. Sockets are left out, and so is what else a layer cannot have (changes.h). The
+ * same image and the same changes give the same bytes. Errors: also IMGSTORE_ECONFLICT (it changed while it was read),
+ * IMGSTORE_EACCESS (it may not be read), and those of imgstore_builder_add_changes.
+ */
+IMGSTORE_API int32_t imgstore_rootfs_export(imgstore_rootfs *rootfs, const char *path,
+                                            const imgstore_export_options *options, imgstore_error **error);
+/** The same as an operation. Keeps what it needs of rootfs. */
+IMGSTORE_API int32_t imgstore_rootfs_export_start(imgstore_rootfs *rootfs, const char *path,
+                                                  const imgstore_export_options *options,
+                                                  imgstore_operation **operation, imgstore_error **error);
+
 typedef struct imgstore_import_options {
   size_t size;
   const char *const *changes; /**< change_count instructions of a Dockerfile that set the config, see below */

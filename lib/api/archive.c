@@ -6,6 +6,7 @@
 #include "api/options.h"
 #include "api/result.h"
 #include "engine/archive_jobs.h"
+#include "engine/rootfs.h"
 
 static const imgstore_save_options save_defaults = {.size = sizeof(imgstore_save_options), .fd = -1};
 
@@ -121,19 +122,24 @@ int32_t imgstore_export_options_init(imgstore_export_options *options, size_t si
   return ims_options_init(options, size, &export_defaults, sizeof export_defaults);
 }
 
+static int32_t take_export(imgstore_export_options *own, const imgstore_export_options *options, const char *path,
+                           ims_error *err) {
+  *own = export_defaults;
+  int32_t rc = ims_options_copy(own, sizeof *own, options, sizeof *own, "imgstore_export_options", err);
+  if (!rc && own->reserved)
+    rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_export_options: reserved is not 0");
+  return rc ? rc : check_target(path, own->fd, own->write, err);
+}
+
 int32_t imgstore_export_start(imgstore_image *image, const char *path, const imgstore_export_options *options,
                               imgstore_operation **operation, imgstore_error **error) {
   ims_error err = IMS_ERROR_INIT;
-  imgstore_export_options own = export_defaults;
+  imgstore_export_options own;
   if (operation)
     *operation = NULL;
   if (!image || !operation)
     return ims_api_invalid("image and operation are required", NULL, error);
-  int32_t rc = ims_options_copy(&own, sizeof own, options, sizeof own, "imgstore_export_options", &err);
-  if (!rc && own.reserved)
-    rc = ims_fail(&err, IMGSTORE_EUNSUPPORTED, "imgstore_export_options: reserved is not 0");
-  if (!rc)
-    rc = check_target(path, own.fd, own.write, &err);
+  int32_t rc = take_export(&own, options, path, &err);
   if (!rc)
     rc = ims_export_start(operation, image, path, &own, &err);
   return ims_api_result(rc, &err, &image->core->alloc, error);
@@ -143,5 +149,26 @@ int32_t imgstore_export(imgstore_image *image, const char *path, const imgstore_
                         imgstore_error **error) {
   imgstore_operation *op;
   int32_t rc = imgstore_export_start(image, path, options, &op, error);
+  return rc ? rc : ims_api_finish(op, NULL, NULL, error);
+}
+
+int32_t imgstore_rootfs_export_start(imgstore_rootfs *rootfs, const char *path, const imgstore_export_options *options,
+                                     imgstore_operation **operation, imgstore_error **error) {
+  ims_error err = IMS_ERROR_INIT;
+  imgstore_export_options own;
+  if (operation)
+    *operation = NULL;
+  if (!rootfs || !operation)
+    return ims_api_invalid("rootfs and operation are required", NULL, error);
+  int32_t rc = take_export(&own, options, path, &err);
+  if (!rc)
+    rc = ims_rootfs_export_start(operation, rootfs, path, &own, &err);
+  return ims_api_result(rc, &err, &rootfs->core->alloc, error);
+}
+
+int32_t imgstore_rootfs_export(imgstore_rootfs *rootfs, const char *path, const imgstore_export_options *options,
+                               imgstore_error **error) {
+  imgstore_operation *op;
+  int32_t rc = imgstore_rootfs_export_start(rootfs, path, options, &op, error);
   return rc ? rc : ims_api_finish(op, NULL, NULL, error);
 }

@@ -20,5 +20,7 @@ int32_t ims_import_start(imgstore_operation **op, imgstore_store *store, const c
 
 int32_t ims_export_start(imgstore_operation **op, imgstore_image *image, const char *path,
                          const imgstore_export_options *options, ims_error *err);
+int32_t ims_rootfs_export_start(imgstore_operation **op, imgstore_rootfs *rootfs, const char *path,
+                                const imgstore_export_options *options, ims_error *err);
 
 #endif

@@ -7,12 +7,14 @@
 #include "engine/layer_writer.h"
 #include "imgstore/builder.h"
 
-/** A layer that is in the store. */
+/** A layer: a blob of the store, or something that is read as one. */
 typedef struct ims_build_layer {
   ims_digest digest, diff_id;
   uint64_t size;
   int32_t format; /**< IMS_FORMAT_*; -1: of a media type that this library cannot read */
   char media_type[128];
+  int32_t (*open)(void *data, imgstore_files **files, ims_error *err); /**< NULL: the blob */
+  void *open_data;
 } ims_build_layer;
 
 typedef struct ims_layer_source ims_layer_source;

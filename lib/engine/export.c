@@ -1,11 +1,12 @@
 /*
- * engine/export.c (L4) - the job that writes the merged file system of an image as one tar: all layers squashed into
- * one, by a task, and the output takes it away.
+ * engine/export.c (L4) - the job that writes the merged file system of an image, or of an instance, as one tar: all
+ * layers squashed into one, by a task, and the output takes it away. An instance is its image and one layer more.
  */
 #include <string.h>
 
 #include "engine/archive_jobs.h"
 #include "engine/archive_output.h"
+#include "engine/changes_layer.h"
 #include "engine/squash.h"
 #include "oci/mediatype.h"
 
@@ -17,6 +18,8 @@ typedef struct export_job {
   imgstore_image *image;
   ims_lease lease;
   ims_build_layer *layers;
+  size_t layer_count;
+  ims_changes_layer *changes; /* of an instance that is not read-only */
   ims_output output;
 
   /* of the task */
@@ -89,6 +92,8 @@ static void end(imgstore_operation *op, int32_t result) {
   ims_task_stop(&j->task);
   ims_squash_free(j->squash);
   j->squash = NULL;
+  ims_changes_layer_free(j->changes);
+  j->changes = NULL;
   ims_lease_close(&j->lease);
 }
 
@@ -105,9 +110,10 @@ static void destroy(imgstore_operation *op) {
 
 static const ims_job export_job_type = {advance, timeout, end, destroy};
 
-static int32_t take_layers(export_job *j, ims_error *err) {
+static int32_t take_layers(export_job *j, imgstore_rootfs *rootfs, ims_error *err) {
   const imgstore_image *image = j->image;
-  j->layers = ims_calloc(&j->op.core->alloc, image->layer_count, sizeof *j->layers);
+  j->layer_count = image->layer_count;
+  j->layers = ims_calloc(&j->op.core->alloc, image->layer_count + 1, sizeof *j->layers);
   int32_t rc = j->layers ? ims_lease_open(&j->lease, image->store, err) : ims_fail_nomem(err);
   for (size_t i = 0; !rc && i < image->layer_count; i++) {
     const imgstore_layer *layer = image->layers[i];
@@ -119,23 +125,27 @@ static int32_t take_layers(export_job *j, ims_error *err) {
     strncpy(l->media_type, layer->media_type, sizeof l->media_type - 1);
     rc = ims_lease_add(&j->lease, &layer->digest, err);
   }
-  return rc;
+  if (rc || !rootfs || rootfs->instance.record.read_only)
+    return rc;
+  return ims_changes_layer_new(&j->changes, rootfs, &j->layers[j->layer_count++], err);
 }
 
-static int32_t setup(export_job *j, const char *path, const imgstore_export_options *options, ims_error *err) {
+static int32_t setup(export_job *j, imgstore_rootfs *rootfs, const char *path, const imgstore_export_options *options,
+                     ims_error *err) {
   const ims_output_target target = {path, path ? -1 : options->fd, path || options->fd >= 0 ? NULL : options->write,
                                     options->write_data};
-  int32_t rc = take_layers(j, err);
+  int32_t rc = take_layers(j, rootfs, err);
   if (!rc)
-    rc = ims_squash_new(&j->squash, j->image->store, j->layers, j->image->layer_count, 0, false, 0, err);
+    rc = ims_squash_new(&j->squash, j->image->store, j->layers, j->layer_count, 0, false, 0, err);
   if (rc)
     return rc;
   ims_squash_heads_last(j->squash);
   return ims_output_open(&j->output, &j->op, &target, &j->task, err);
 }
 
-int32_t ims_export_start(imgstore_operation **op, imgstore_image *image, const char *path,
-                         const imgstore_export_options *options, ims_error *err) {
+/* rootfs: an instance of image, or NULL. */
+static int32_t start(imgstore_operation **op, imgstore_image *image, imgstore_rootfs *rootfs, const char *path,
+                     const imgstore_export_options *options, ims_error *err) {
   ims_core *core = image->core;
   *op = NULL;
   export_job *j = ims_calloc(&core->alloc, 1, sizeof *j);
@@ -151,7 +161,7 @@ int32_t ims_export_start(imgstore_operation **op, imgstore_image *image, const c
   ims_buf_init(&j->staged, &core->alloc, STAGED_MAX);
   atomic_init(&j->failed, false);
   j->image = imgstore_image_ref(image);
-  rc = setup(j, path, options, err);
+  rc = setup(j, rootfs, path, options, err);
   if (rc) {
     ims_operation_free(&j->op);
     return rc;
@@ -159,4 +169,22 @@ int32_t ims_export_start(imgstore_operation **op, imgstore_image *image, const c
   ims_task_wake(&j->task);
   *op = &j->op;
   return IMGSTORE_OK;
+}
+
+int32_t ims_export_start(imgstore_operation **op, imgstore_image *image, const char *path,
+                         const imgstore_export_options *options, ims_error *err) {
+  return start(op, image, NULL, path, options, err);
+}
+
+int32_t ims_rootfs_export_start(imgstore_operation **op, imgstore_rootfs *rootfs, const char *path,
+                                const imgstore_export_options *options, ims_error *err) {
+  const ims_instance *instance = &rootfs->instance;
+  imgstore_image *image;
+  *op = NULL;
+  int32_t rc = ims_image_open(&image, instance->dir->store, instance->record.manifest.text, NULL, err);
+  if (rc)
+    return ims_error_prefix(err, "rootfs %s", instance->name);
+  rc = start(op, image, rootfs, path, options, err);
+  imgstore_image_unref(image);
+  return rc;
 }

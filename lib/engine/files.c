@@ -1,5 +1,6 @@
 /*
- * engine/files.c (L4) - a cursor over the files of a layer: the tar reader on top of a verified stream.
+ * engine/files.c (L4) - a cursor over the files of a layer: the tar reader on top of a verified stream, or of another
+ * reader.
  */
 #include <string.h>
 
@@ -10,7 +11,7 @@ enum { PIECE = 64 << 10 };
 
 struct imgstore_files {
   ims_core *core;
-  imgstore_stream *stream;
+  ims_files_reader source;
   ims_tar_reader *reader;
   uint8_t *input;
   size_t at, filled;
@@ -39,24 +40,23 @@ void ims_files_close(imgstore_files *files) {
     return;
   ims_core *core = files->core;
   ims_tar_reader_free(files->reader);
-  ims_stream_close(files->stream);
+  files->source.close(files->source.data);
   ims_free(&core->alloc, files->path);
   ims_free(&core->alloc, files->input);
   ims_free(&core->alloc, files);
   ims_core_unref(core);
 }
 
-/* Takes over stream. */
-static int32_t open_stream(imgstore_files **files, ims_core *core, imgstore_stream *stream, ims_error *err) {
+int32_t ims_files_open_reader(imgstore_files **files, ims_core *core, const ims_files_reader *reader, ims_error *err) {
   const ims_tar_limits limits = {core->limits.max_layer_entries, core->limits.max_path_depth};
   *files = NULL;
   imgstore_files *f = ims_calloc(&core->alloc, 1, sizeof *f);
   if (!f) {
-    ims_stream_close(stream);
+    reader->close(reader->data);
     return ims_fail_nomem(err);
   }
   f->core = ims_core_ref(core);
-  f->stream = stream;
+  f->source = *reader;
   f->input = ims_malloc(&core->alloc, PIECE);
   int32_t rc = f->input ? IMGSTORE_OK : ims_fail_nomem(err);
   if (!rc)
@@ -67,6 +67,19 @@ static int32_t open_stream(imgstore_files **files, ims_core *core, imgstore_stre
   }
   *files = f;
   return IMGSTORE_OK;
+}
+
+static int32_t read_stream(void *data, void *buffer, size_t size, size_t *got, ims_error *err) {
+  return ims_stream_read(data, buffer, size, got, err);
+}
+
+static void close_stream(void *data) {
+  ims_stream_close(data);
+}
+
+/* Takes over stream. */
+static int32_t open_stream(imgstore_files **files, ims_core *core, imgstore_stream *stream, ims_error *err) {
+  return ims_files_open_reader(files, core, &(ims_files_reader){read_stream, close_stream, stream}, err);
 }
 
 int32_t ims_files_open(imgstore_files **files, imgstore_layer *layer, ims_error *err) {
@@ -99,7 +112,7 @@ static int32_t next_event(imgstore_files *f, ims_tar_event *event, ims_error *er
     if (f->input_ended)
       return ims_tar_reader_finish(f->reader, err);
     f->at = 0;
-    rc = ims_stream_read(f->stream, f->input, PIECE, &f->filled, err);
+    rc = f->source.read(f->source.data, f->input, PIECE, &f->filled, err);
     if (rc)
       return rc;
     f->input_ended = !f->filled;

@@ -96,11 +96,19 @@ int32_t ims_squash_new(ims_squash **squash, imgstore_store *store, const ims_bui
   return IMGSTORE_OK;
 }
 
+/* A layer that is no blob has said itself what it is. */
+static int32_t in_layer(const ims_squash *s, ims_error *err) {
+  const ims_build_layer *l = &s->layers[s->layer];
+  return l->open ? err->code : ims_error_prefix(err, "layer %s", l->digest.text);
+}
+
 /* --- reading layers ----------------------------------------------------------------------------------------------- */
 
 static int32_t open_layer(ims_squash *s, ims_error *err) {
   const ims_build_layer *l = &s->layers[s->layer];
   s->number = 0;
+  if (l->open)
+    return l->open(l->open_data, &s->files, err);
   return ims_files_open_blob(&s->files, s->store, &l->digest, l->format, &l->diff_id, err);
 }
 
@@ -113,7 +121,7 @@ static int32_t next_entry(ims_squash *s, bool *more, ims_error *err) {
     s->files = NULL;
     return IMGSTORE_OK;
   }
-  return rc ? ims_error_prefix(err, "layer %s", s->layers[s->layer].digest.text) : IMGSTORE_OK;
+  return rc ? in_layer(s, err) : IMGSTORE_OK;
 }
 
 /* --- the first reading: names ------------------------------------------------------------------------------------- */
@@ -176,7 +184,7 @@ static int32_t take_name(ims_squash *s, ims_error *err) {
     rc = ims_merged_tree_add(s->full, path, whiteout, entry, s->number, err);
   if (!rc && s->layer >= s->from && type == IMGSTORE_FILE_DIRECTORY)
     rc = keep_directory(s, entry, err);
-  return rc ? ims_error_prefix(err, "layer %s", s->layers[s->layer].digest.text) : IMGSTORE_OK;
+  return rc ? in_layer(s, err) : IMGSTORE_OK;
 }
 
 static int32_t plan(ims_squash *s, ims_error *err) {
@@ -323,7 +331,7 @@ static int32_t copy_piece(ims_squash *s, const ims_squash_sink *sink, size_t *go
                : s->filled_out                  ? ims_files_read(s->files, filled, sizeof filled, got, err)
                                                 : ims_files_piece(s->files, &data, got, err);
   if (rc)
-    return ims_error_prefix(err, "layer %s", s->layers[s->layer].digest.text);
+    return in_layer(s, err);
   if (!*got)
     return end_file(s, sink, err);
   s->copied += *got;

@@ -99,6 +99,67 @@ class Changes(Case):
         self.ok("unpack", "copied:1", self.path("out"))
         self.assertEqual(trees.differences(merged, self.path("out"), times=False), [])
 
+    def exported(self, name, folder):
+        os.mkdir(self.path(folder))
+        self.ok("export", "-q", "-o", self.path(folder + ".tar"), name)
+        run_tool("tar", "-C", self.path(folder), "-xpf", self.path(folder + ".tar"), "--numeric-owner", "--xattrs",
+                 "--xattrs-include=*")
+        return self.path(folder)
+
+    def test_export(self):
+        merged = self.mount()
+        self.assertEqual(trees.differences(merged, self.exported("web", "plain")), [])
+        self.change(merged)
+        self.assertEqual(trees.differences(merged, self.exported("web", "changed")), [])
+        self.ok("umount", "web")
+        for i, workers in enumerate(("0", "2")):
+            again = self.path(f"again{i}.tar")
+            self.ok("--workers", workers, "export", "-q", "-o", again, "web")
+            with open(again, "rb") as one, open(self.path("changed.tar"), "rb") as other:
+                self.assertEqual(one.read(), other.read())
+        self.ok("import", "-q", self.path("changed.tar"), "flat:1")
+        self.ok("unpack", "-q", "flat:1", self.path("flat"))
+        self.assertEqual(trees.differences(self.path("changed"), self.path("flat")), [])
+
+    def test_export_of_copies_and_of_what_is_read_only(self):
+        merged = self.mount("web", "--way", "copy")
+        self.change(merged)
+        self.assertEqual(trees.differences(merged, self.exported("web", "copied")), [])
+        self.ok("create", "-q", "--read-only", self.IMAGE, "fixed")
+        self.ok("export", "-q", "-o", self.path("fixed.tar"), "fixed")
+        self.ok("export", "-q", "-o", self.path("image.tar"), self.IMAGE)
+        with open(self.path("fixed.tar"), "rb") as one, open(self.path("image.tar"), "rb") as other:
+            self.assertEqual(one.read(), other.read())
+
+    def test_export_of_a_name_that_both_have(self):
+        self.ok("tag", self.IMAGE, "web:latest")
+        self.put(self.upper("only-here"))
+        for name, there in (("web", True), ("web:latest", False)):
+            names = subprocess.run(["tar", "-t"], input=subprocess.run(
+                [program.IMGSTORE, "export", "-q", name], env=self.environment({"IMGSTORE_ROOT": self.root}),
+                stdout=subprocess.PIPE, check=True).stdout, stdout=subprocess.PIPE, check=True).stdout
+            self.assertEqual(b"only-here\n" in names, there, name)
+        self.fails("export", "-o", self.path("x.tar"), "none", naming="none")
+        self.assertFalse(os.path.exists(self.path("x.tar")))
+
+    def test_export_of_what_somebody_planted(self):
+        self.put(self.path("secret"), "secret")
+        os.symlink(self.path("secret"), self.upper("link"))
+        os.symlink(self.dir, self.upper("folder"))
+        os.mkdir(self.upper("etc")) if not os.path.exists(self.upper("etc")) else None
+        os.mkfifo(self.upper("pipe"))
+        with socket.socket(socket.AF_UNIX) as plug:
+            here = os.getcwd()
+            os.chdir(self.upper())
+            plug.bind("plug")
+            os.chdir(here)
+        self.ok("export", "-q", "-o", self.path("out.tar"), "web")
+        with tarfile.open(self.path("out.tar")) as tar:
+            found = {m.name.rstrip("/"): m for m in tar}
+            self.assertTrue(found["link"].issym() and found["folder"].issym() and found["pipe"].isfifo())
+            self.assertNotIn("plug", found)
+            self.assertFalse([n for n in found if n.startswith("folder/")])
+
     def test_a_layer_of_a_build(self):
         merged = self.mount()
         self.change(merged)

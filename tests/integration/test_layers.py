@@ -119,7 +119,7 @@ class Layers(program.Case):
         self.assertEqual(self.drive("apply", second)[0], 0)
         lines = [line.split(" ") for line in self.drive("usage")[1]]
         sizes = {line[1].replace("docker.io/library/", ""): (int(line[3]), int(line[4]), int(line[5])) for line in lines if line[0] == "11"}
-        dirs = [line for line in lines if line[0] == "31"]
+        dirs = [line for line in lines if line[0] == "21"]
         self.assertEqual(len(dirs), 5)
         shared = sum(int(line[3]) for line in dirs if int(line[4]))
         self.assertEqual(len([line for line in dirs if int(line[4])]), 2)
