@@ -18,6 +18,7 @@ enum {
   TASK_BUDGET = 4 << 20, /* bytes that one run of the task takes */
   CHECK_PIECE = 64 << 10,
   MAX_MEMBERS = 65536,
+  MAX_NAMES = 64 << 20, /* bytes of the paths of members and of what links lead to */
   MAX_LINKS = 8,
   SNIFF_SIZE = 4
 };
@@ -55,6 +56,7 @@ struct ims_archive_reader {
   bool input_ended;
   ims_archive_member *members;
   size_t count, capacity;
+  size_t names_size; /* bytes that members' paths and links take */
   ims_digest_set brought;
 
   /* the member that is being read */
@@ -90,12 +92,24 @@ static void set_state(ims_archive_reader *r, int state) {
 /* --- members --------------------------------------------------------------------------------------------------------
  */
 
+/* Of two members of one path neither counts; documents are kept in memory, so that is not left for the end. */
+static int32_t check_member(ims_archive_reader *r, int kind, const char *path, const char *text) {
+  size_t size = strlen(path) + (text ? strlen(text) : 0);
+  if (r->count >= MAX_MEMBERS)
+    return ims_fail(&r->err, IMGSTORE_ELIMIT, "more than %d members", MAX_MEMBERS);
+  if (size > MAX_NAMES - r->names_size)
+    return ims_fail(&r->err, IMGSTORE_ELIMIT, "paths of members of more than %d bytes", MAX_NAMES);
+  for (size_t i = 0; kind == IMS_ARCHIVE_DOCUMENT && i < r->count; i++)
+    if (strcmp(r->members[i].path, path) == 0)
+      return ims_fail(&r->err, IMGSTORE_EFORMAT, "member \"%.256s\": is there twice", path);
+  r->names_size += size;
+  return IMGSTORE_OK;
+}
+
 static int32_t add_member(ims_archive_reader *r, int kind, char *path, char *text) {
   const ims_alloc *alloc = &r->op->core->alloc;
-  int32_t rc = IMGSTORE_OK;
-  if (r->count >= MAX_MEMBERS) {
-    rc = ims_fail(&r->err, IMGSTORE_ELIMIT, "more than %d members", MAX_MEMBERS);
-  } else if (r->count == r->capacity) {
+  int32_t rc = check_member(r, kind, path, text);
+  if (!rc && r->count == r->capacity) {
     size_t capacity = r->capacity ? r->capacity * 2 : 32;
     ims_archive_member *members = ims_realloc_array(alloc, r->members, capacity, sizeof *members);
     if (members) {

@@ -18,7 +18,14 @@
 
 #define COPYING "copying"
 
-enum { ATTR_READ_ONLY = 0x1, ATTR_NOSUID = 0x2, ATTR_NODEV = 0x4, ATTR_NOEXEC = 0x8, PATH_ROOM = 4096 };
+enum {
+  ATTR_READ_ONLY = 0x1,
+  ATTR_NOSUID = 0x2,
+  ATTR_NODEV = 0x4,
+  ATTR_NOEXEC = 0x8,
+  PATH_ROOM = 4096,
+  LOCK_INTERVAL = 100
+};
 
 typedef struct mount_job {
   imgstore_operation op; /**< first member */
@@ -405,12 +412,13 @@ static int32_t advance_copy(mount_job *j, int64_t now) {
 /* --- the job
  * ------------------------------------------------------------------------------------------------------------ */
 
+/* IMGSTORE_EAGAIN: another job has the lock, perhaps for as long as a copy takes. */
 static int32_t prepare(mount_job *j) {
   ims_error *err = &j->op.err;
   int32_t found;
   int32_t rc = ims_rootfs_dir_writable(instance_of(j)->dir, err);
   if (!rc)
-    rc = ims_instance_lock(instance_of(j), &j->lock, err);
+    rc = ims_instance_lock(instance_of(j), false, &j->lock, err);
   if (!rc)
     rc = ims_rootfs_find_mount(instance_of(j), &j->state, &found, err);
   if (!rc && found != IMS_MOUNT_NOWHERE)
@@ -451,7 +459,7 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
 static int32_t timeout(imgstore_operation *op, int64_t now) {
   const mount_job *j = (mount_job *)op;
   (void)now;
-  return !j->unpacker ? 0 : op->progress ? IMS_PROGRESS_INTERVAL : -1;
+  return !j->unpacker ? LOCK_INTERVAL : op->progress ? IMS_PROGRESS_INTERVAL : -1;
 }
 
 static void end(imgstore_operation *op, int32_t result) {

@@ -27,7 +27,7 @@ int32_t ims_rootfs_umount(const ims_instance *instance, uint32_t flags, ims_erro
   int32_t found;
   int32_t rc = ims_rootfs_dir_writable(instance->dir, err);
   if (!rc)
-    rc = ims_instance_lock(instance, &lock, err);
+    rc = ims_instance_lock(instance, true, &lock, err);
   if (rc)
     return rc;
   ims_mount_state_init(&state, instance->dir->core);

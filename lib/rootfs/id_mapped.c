@@ -2,8 +2,9 @@
  * rootfs/id_mapped.c (L3) - user namespaces for id maps, and mounts with them (Linux 5.12).
  *
  * A user namespace is born with a process. The child made here shares nothing with the caller that it could change: it
- * waits on a pipe until its maps are written and the namespace is open, and ends. It gives no SIGCHLD, and only its own
- * pid is waited for. Between its birth and its end it calls nothing but read and _exit.
+ * waits for a byte on a pipe, which comes when its maps are written and the namespace is open, and ends. It gives no
+ * SIGCHLD, and only its own pid is waited for. Between its birth and its end it calls nothing but close, read and
+ * _exit.
  */
 #include "rootfs/id_mapped.h"
 
@@ -76,6 +77,15 @@ static int set_up(const ims_core *core, long pid, const ims_id_ranges *ranges, i
   return *fd < 0 ? errno : 0;
 }
 
+/* A byte, not the end of the pipe: another child, born of another thread meanwhile, may hold the writing end open, and
+   this one that child's. The reading end is closed last, so that a child which was killed makes no SIGPIPE. */
+static void end_child(const int ends[2]) {
+  while (write(ends[1], "", 1) < 0 && errno == EINTR) {
+  }
+  close(ends[1]);
+  close(ends[0]);
+}
+
 int32_t ims_user_namespace_make(const ims_core *core, const ims_id_ranges *ranges, int *fd, ims_error *err) {
   int ends[2];
   *fd = -1;
@@ -92,10 +102,9 @@ int32_t ims_user_namespace_make(const ims_core *core, const ims_id_ranges *range
     _exit(0);
   }
   int failed = pid < 0 ? errno : 0;
-  close(ends[0]);
   if (!failed)
     failed = set_up(core, pid, ranges, fd);
-  close(ends[1]);
+  end_child(ends);
   while (pid > 0 && waitpid((pid_t)pid, NULL, __WALL) < 0 && errno == EINTR) {
   }
   if (failed == ENOSPC || failed == ENOSYS)

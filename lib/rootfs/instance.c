@@ -46,14 +46,16 @@ int32_t ims_instance_open_lower(const ims_instance *instance, size_t i, int *fd,
   return rc;
 }
 
-int32_t ims_instance_lock(const ims_instance *instance, int *fd, ims_error *err) {
+int32_t ims_instance_lock(const ims_instance *instance, bool wait, int *fd, ims_error *err) {
   const ims_core *core = instance->dir->core;
   *fd = core->sys->openat(instance->fd, LOCK_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   if (*fd < 0)
     return ims_fail_os(err, errno, "rootfs %s: cannot open its lock", instance->name);
-  int32_t rc = ims_dir_file_flock(core, *fd, LOCK_EX);
+  int32_t rc = ims_dir_file_flock(core, *fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
   if (rc)
     ims_dir_file_close(core, fd);
+  if (rc == IMGSTORE_EBUSY && !wait)
+    return IMGSTORE_EAGAIN;
   return rc ? ims_fail(err, rc, "rootfs %s: cannot lock", instance->name) : IMGSTORE_OK;
 }
 

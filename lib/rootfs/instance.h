@@ -45,8 +45,11 @@ void ims_instance_close(ims_instance *instance);
 int32_t ims_instance_open_dir(const ims_instance *instance, const char *which, int *fd, ims_error *err);
 /** Opens the layer directory i, the uppermost first. */
 int32_t ims_instance_open_lower(const ims_instance *instance, size_t i, int *fd, ims_error *err);
-/** Waits for the lock of those who mount, unmount or read the instance as a whole; it ends when *fd is closed. */
-int32_t ims_instance_lock(const ims_instance *instance, int *fd, ims_error *err);
+/**
+ * The lock of those who mount, unmount or read the instance as a whole; it ends when *fd is closed. Waits for it, or,
+ * with wait false, returns IMGSTORE_EAGAIN without a message when somebody has it.
+ */
+int32_t ims_instance_lock(const ims_instance *instance, bool wait, int *fd, ims_error *err);
 
 /**
  * Takes an instance away. before (or NULL) is called with the exclusive lock held, to unmount or refuse. report: lines

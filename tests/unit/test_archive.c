@@ -528,6 +528,49 @@ static void files_with_names_do_as_well(void **state) {
   ims_core_unref(core);
 }
 
+/* Documents are kept in memory: a second one of the same path is refused when it comes, not when all are read. */
+static void a_document_comes_once(void **state) {
+  scratch *s = *state;
+  tar_fixture f;
+  imgstore_error *err = NULL;
+  fixture_init(&f);
+  fixture_file(&f, '0', "manifest.json", "[]", 2);
+  fixture_file(&f, '0', "./manifest.json", "[]", 2);
+  fixture_header(&f, MAGIC_USTAR, '6', "a-pipe", "", 0); /* would be refused as well */
+  fixture_end(&f);
+  fixture_write(s->folder, "twice.tar", f.bytes.data, f.bytes.size);
+  fixture_free(&f);
+  assert_int_equal(imgstore_load(s->store, fixture_path(s->folder, "twice.tar"), NULL, NULL, &err), IMGSTORE_EFORMAT);
+  assert_non_null(strstr(imgstore_error_message(err), "\"manifest.json\": is there twice"));
+  imgstore_error_free(err);
+}
+
+/* So are the paths of all members: there is an end to them. */
+static void paths_of_members_are_bounded(void **state) {
+  enum { LONG = 900 << 10, COUNT = 80 };
+  scratch *s = *state;
+  tar_fixture f;
+  imgstore_error *err = NULL;
+  char *name = malloc(LONG + 1);
+  fixture_init(&f);
+  memset(name, 'n', LONG);
+  name[LONG] = '\0';
+  for (int i = 0; i < COUNT; i++) {
+    name[0] = (char)('a' + i % 26);
+    name[1] = (char)('a' + i / 26);
+    fixture_header(&f, MAGIC_GNU, 'L', "././@LongLink", "", LONG + 1);
+    fixture_content(&f, name, LONG + 1);
+    fixture_header(&f, MAGIC_USTAR, '2', "short", "x", 0);
+  }
+  fixture_end(&f);
+  fixture_write(s->folder, "long.tar", f.bytes.data, f.bytes.size);
+  fixture_free(&f);
+  free(name);
+  assert_int_equal(imgstore_load(s->store, fixture_path(s->folder, "long.tar"), NULL, NULL, &err), IMGSTORE_ELIMIT);
+  assert_non_null(strstr(imgstore_error_message(err), "paths of members"));
+  imgstore_error_free(err);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test_setup_teardown(what_is_saved_can_be_loaded, setup, teardown),
@@ -535,6 +578,8 @@ int main(void) {
       cmocka_unit_test_setup_teardown(arguments_are_checked, setup, teardown),
       cmocka_unit_test(changes_are_read),
       cmocka_unit_test(paths_stay_inside),
+      cmocka_unit_test_setup_teardown(a_document_comes_once, setup, teardown),
+      cmocka_unit_test_setup_teardown(paths_of_members_are_bounded, setup, teardown),
       cmocka_unit_test_setup_teardown(a_pipe_never_blocks, setup, teardown),
       cmocka_unit_test_setup_teardown(an_idle_pipe_is_waited_for, setup, teardown),
       cmocka_unit_test_setup_teardown(a_closed_pipe_is_an_error, setup, teardown),
