@@ -13,6 +13,7 @@
 
 enum {
   MAX_NODES = 1 << 22,
+  MAX_TEXT = 256 << 20, /* bytes of all names and link targets; a hard link to a link has a copy of its target */
   MAX_LINKS = 40,
   MAX_RESOLVED_PATH = 64 << 10,
   ROOT = IMS_MERGED_ROOT,
@@ -36,6 +37,7 @@ struct ims_merged_tree {
   int32_t count, capacity;
   int32_t *buckets;
   uint32_t bucket_count; /* a power of two */
+  size_t text_size;      /* of names and targets */
   ims_hash_key key;      /* names come from the image: it must not be able to aim at collisions */
   size_t layer;
 };
@@ -104,6 +106,17 @@ static void touch(ims_merged_tree *t, int32_t i) {
     t->nodes[i].touched = t->layer + 1;
 }
 
+/* A copy that counts. */
+static int32_t keep_text(ims_merged_tree *t, const char *text, size_t size, char **copy, ims_error *err) {
+  if (size >= MAX_TEXT - t->text_size)
+    return ims_fail(err, IMGSTORE_ELIMIT, "names and links of the image's files of more than %d bytes", MAX_TEXT);
+  *copy = ims_strndup(t->alloc, text, size);
+  if (!*copy)
+    return ims_fail_nomem(err);
+  t->text_size += size + 1;
+  return IMGSTORE_OK;
+}
+
 static int32_t add_child(ims_merged_tree *t, int32_t parent, const char *name, size_t size, int32_t *child,
                          ims_error *err) {
   int32_t rc = grow(t, err);
@@ -111,9 +124,9 @@ static int32_t add_child(ims_merged_tree *t, int32_t parent, const char *name, s
     return rc;
   node *n = &t->nodes[t->count];
   memset(n, 0, sizeof *n);
-  n->name = ims_strndup(t->alloc, name, size);
-  if (!n->name)
-    return ims_fail_nomem(err);
+  rc = keep_text(t, name, size, &n->name, err);
+  if (rc)
+    return rc;
   n->parent = parent;
   n->type = IMS_TAR_DIRECTORY;
   n->first_child = n->next_sibling = n->previous_sibling = NONE;
@@ -421,9 +434,9 @@ static int32_t replace(ims_merged_tree *t, int32_t dir, const char *name, int32_
   node what;
   int32_t made;
   int32_t rc = describe(t, old, entry, number, &what, err);
-  char *target = !rc && what.target ? ims_strdup(t->alloc, what.target) : NULL;
-  if (!rc && what.target && !target)
-    rc = ims_fail_nomem(err);
+  char *target = NULL;
+  if (!rc && what.target)
+    rc = keep_text(t, what.target, strlen(what.target), &target, err);
   if (!rc && old != NONE)
     remove_node(t, old);
   if (!rc)

@@ -15,6 +15,7 @@
 
 enum { PHASE_NAMES, PHASE_HEADS, PHASE_CONTENTS, PHASE_DONE };
 enum { STEP_ENTRIES = 256, STEP_BYTES = 1 << 20, HEADER_MAX = 4 << 20 };
+enum { MAX_ATTRIBUTES = 256 << 20 /* bytes of the attributes of all directories */ };
 
 /* A directory as one layer describes it; in the order of layers and their entries. */
 typedef struct described {
@@ -35,6 +36,7 @@ struct ims_squash {
   described *dirs;
   size_t dir_count, dir_capacity;
   void *arena;
+  size_t attributes_size;
   ims_squash_plan plan;
   size_t next_head, next_file;
   /* the layer that is read */
@@ -134,6 +136,9 @@ static int32_t copy_xattrs(ims_squash *s, ims_tar_entry *to, const ims_tar_entry
     return ims_fail_nomem(err);
   for (size_t i = 0; i < from->xattr_count; i++) {
     size_t name = strlen(from->xattrs[i].name) + 1, value = from->xattrs[i].size;
+    if (name + value > MAX_ATTRIBUTES - s->attributes_size)
+      return ims_fail(err, IMGSTORE_ELIMIT, "attributes of directories of more than %d bytes", MAX_ATTRIBUTES);
+    s->attributes_size += name + value;
     char *bytes = ims_arena_take(&s->arena, s->alloc, name + value, 1);
     if (!bytes)
       return ims_fail_nomem(err);

@@ -13,11 +13,15 @@
 #include "oci/arena.h"
 #include "tar/reader.h"
 
+enum { MAX_PATHS = 256 << 20 /* bytes of all paths in a plan: one is as long as an image makes it */ };
+
 typedef struct planner {
   ims_squash_plan *plan;
   const ims_merged_tree *full, *below; /* below may be NULL */
   size_t from;
   int32_t *lower; /* by node of full; IMS_MERGED_NONE: nothing that shows through */
+  size_t paths_size;
+  bool too_much; /* of paths */
   ims_error *err;
 } planner;
 
@@ -33,13 +37,15 @@ static size_t path_size(const ims_merged_tree *tree, int32_t node) {
   return size ? size - 1 : 0;
 }
 
-/* "PATH-OF-NODE/PREFIX NAME"; name NULL: the path of the node alone. */
+/* "PATH-OF-NODE/PREFIX NAME"; name NULL: the path of the node alone. NULL: no_path tells why. */
 static char *make_path(planner *p, int32_t node, const char *prefix, const char *name) {
   ims_merged_node n;
   size_t size = path_size(p->full, node), more = name ? strlen(prefix) + strlen(name) + 1 : 0;
-  char *path = ims_arena_take(&p->plan->arena, p->plan->alloc, size + more + 1, 1);
+  p->too_much = size + more >= MAX_PATHS - p->paths_size;
+  char *path = p->too_much ? NULL : ims_arena_take(&p->plan->arena, p->plan->alloc, size + more + 1, 1);
   if (!path)
     return NULL;
+  p->paths_size += size + more + 1;
   if (name) {
     char *end = path + size;
     if (size)
@@ -56,6 +62,11 @@ static char *make_path(planner *p, int32_t node, const char *prefix, const char 
       *--end = '/';
   }
   return path;
+}
+
+static int32_t no_path(const planner *p) {
+  return p->too_much ? ims_fail(p->err, IMGSTORE_ELIMIT, "paths of the image's files of more than %d bytes", MAX_PATHS)
+                     : ims_fail_nomem(p->err);
 }
 
 /* --- lists -------------------------------------------------------------------------------------------------------- */
@@ -75,7 +86,7 @@ static int32_t add_head(planner *p, char *path, int kind, const ims_merged_file 
   ims_squash_head *heads =
       path ? grow(plan->alloc, plan->heads, plan->head_count, &plan->head_capacity, sizeof *heads) : NULL;
   if (!heads)
-    return ims_fail_nomem(p->err);
+    return no_path(p);
   plan->heads = heads;
   heads[plan->head_count++] = (ims_squash_head){path, kind, *file};
   return IMGSTORE_OK;
@@ -87,7 +98,7 @@ static int32_t add_file(planner *p, int32_t node, const ims_merged_file *file) {
   ims_squash_file *files =
       path ? grow(plan->alloc, plan->files, plan->file_count, &plan->file_capacity, sizeof *files) : NULL;
   if (!files)
-    return ims_fail_nomem(p->err);
+    return no_path(p);
   plan->files = files;
   files[plan->file_count++] = (ims_squash_file){path, *file, NULL};
   return IMGSTORE_OK;
@@ -213,7 +224,7 @@ static int32_t anchor(planner *p, int32_t node, const ims_merged_node *n) {
     return IMGSTORE_OK;
   char *path = make_path(p, node, NULL, NULL);
   if (!path)
-    return ims_fail_nomem(p->err);
+    return no_path(p);
   for (; f < plan->files + plan->file_count && compare_identity(&f->file, &n->file) == 0; f++)
     if (!f->target || strcmp(path, f->target) < 0)
       f->target = path;

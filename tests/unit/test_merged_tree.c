@@ -17,6 +17,7 @@
 
 #include "apply_fixture.h"
 #include "engine/merged_tree.h"
+#include "engine/squash_plan.h"
 #include "failing_alloc.h"
 #include "tar/whiteout.h"
 
@@ -316,6 +317,48 @@ static void test_out_of_memory(void **state) {
   }
 }
 
+/* Few bytes of a tar say that the same long target is there once more. */
+static void test_names_and_links_are_bounded(void **state) {
+  enum { LONG = 100 << 20 };
+  ims_merged_tree *tree;
+  ims_error err = IMS_ERROR_INIT;
+  char *target = malloc(LONG + 1);
+  memset(target, 'x', LONG);
+  target[LONG] = '\0';
+  assert_int_equal(ims_merged_tree_new(&tree, &ims_alloc_default, NULL), 0);
+  ims_merged_tree_begin_layer(tree, 0);
+  const ims_tar_entry link = {.type = IMS_TAR_SYMLINK, .path = "a", .linkpath = target};
+  const ims_tar_entry again = {.type = IMS_TAR_HARDLINK, .path = "b", .linkpath = "a"};
+  assert_int_equal(ims_merged_tree_add(tree, "a", IMS_WHITEOUT_NONE, &link, 0, &err), 0);
+  assert_int_equal(ims_merged_tree_add(tree, "b", IMS_WHITEOUT_NONE, &again, 1, &err), 0);
+  assert_int_equal(ims_merged_tree_add(tree, "c", IMS_WHITEOUT_NONE, &again, 2, &err), IMGSTORE_ELIMIT);
+  assert_non_null(strstr(err.message, "names and links"));
+  ims_merged_tree_free(tree);
+  free(target);
+}
+
+/* Each file of a directory with a long path has that path in the plan. */
+static void test_paths_of_a_plan_are_bounded(void **state) {
+  enum { LONG = 100 << 20 };
+  ims_merged_tree *tree;
+  ims_squash_plan plan;
+  ims_error err = IMS_ERROR_INIT;
+  char *path = malloc(LONG + 3);
+  memset(path, 'x', LONG);
+  assert_int_equal(ims_merged_tree_new(&tree, &ims_alloc_default, NULL), 0);
+  ims_merged_tree_begin_layer(tree, 0);
+  for (int i = 0; i < 3; i++) {
+    snprintf(path + LONG, 3, "/%c", 'a' + i);
+    const ims_tar_entry file = {.type = IMS_TAR_REGULAR, .path = path, .linkpath = ""};
+    assert_int_equal(ims_merged_tree_add(tree, path, IMS_WHITEOUT_NONE, &file, (uint64_t)i, NULL), 0);
+  }
+  assert_int_equal(ims_squash_plan_make(&plan, &ims_alloc_default, tree, NULL, 0, &err), IMGSTORE_ELIMIT);
+  assert_non_null(strstr(err.message, "paths of the image's files"));
+  ims_squash_plan_free(&plan);
+  ims_merged_tree_free(tree);
+  free(path);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_links_are_followed_inside),
@@ -323,6 +366,8 @@ int main(void) {
       cmocka_unit_test(test_same_layer_survives_below_directories_without_entry),
       cmocka_unit_test(test_overlay_metadata_hides_nothing),
       cmocka_unit_test(test_links_that_lead_nowhere_become_directories),
+      cmocka_unit_test(test_names_and_links_are_bounded),
+      cmocka_unit_test(test_paths_of_a_plan_are_bounded),
       cmocka_unit_test(test_random_images),
       cmocka_unit_test(test_out_of_memory),
   };
