@@ -115,6 +115,12 @@ typedef struct imgstore_storage {
    * ingest_commit follows, and keeps a blob that is there already under that digest when it is known to be right.
    */
   int32_t (*ingest_name)(void *user_data, void *ingest, const char *digest, uint64_t size);
+
+  /**
+   * As lease_add for count digests at once: all are added, or an error is returned and any of them may be. Optional:
+   * without it lease_add is called for each.
+   */
+  int32_t (*lease_add_all)(void *user_data, void *lease, const char *const *digests, size_t count);
 } imgstore_storage;
 
 #ifdef __cplusplus

@@ -91,13 +91,17 @@ static int32_t start_layers(create_job *j, const imgstore_layers_options *given,
 
 static int32_t lease_image(create_job *j, ims_error *err) {
   const imgstore_image *image = j->image;
+  const char **digests = ims_calloc(&j->op.core->alloc, image->layer_count + 2, sizeof *digests);
+  if (!digests)
+    return ims_fail_nomem(err);
+  digests[0] = image->manifest->digest.text;
+  digests[1] = image->manifest->config->digest.text;
+  for (size_t i = 0; i < image->layer_count; i++)
+    digests[i + 2] = image->layers[i]->digest.text;
   int32_t rc = ims_lease_open(&j->lease, image->store, err);
   if (!rc)
-    rc = ims_lease_add(&j->lease, &image->manifest->digest, err);
-  if (!rc)
-    rc = ims_lease_add(&j->lease, &image->manifest->config->digest, err);
-  for (size_t i = 0; !rc && i < image->layer_count; i++)
-    rc = ims_lease_add(&j->lease, &image->layers[i]->digest, err);
+    rc = ims_lease_add_all(&j->lease, digests, image->layer_count + 2, err);
+  ims_free(&j->op.core->alloc, digests);
   return rc;
 }
 

@@ -140,12 +140,10 @@ static int open_mapped(const lower_source *s, const char *name) {
 static int32_t open_lower(void *data, size_t i, int *fd, ims_error *err) {
   lower_source *s = data;
   const ims_instance *instance = instance_of(s->job);
-  int32_t rc = ims_instance_open_lower(instance, i, fd, err);
-  if (rc || s->mapped < 0)
-    return rc;
+  if (s->mapped < 0)
+    return ims_instance_open_lower(instance, i, fd, err);
   const ims_instance_record *r = &instance->record;
   const char *name = r->layers[r->layer_count - 1 - i];
-  s->job->op.core->sys->close(*fd);
   *fd = open_mapped(s, name);
   return *fd < 0 ? ims_fail_os(err, errno, "rootfs %s: cannot open layer %s", instance->name, name) : IMGSTORE_OK;
 }

@@ -28,6 +28,12 @@ int ims_dir_file_open_dir(const ims_core *core, int dir, const char *name) {
   return core->sys->openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
 }
 
+int ims_dir_file_open_below(const ims_core *core, int dir, const char *path, int flags) {
+  const ims_open_how how = {.flags = (uint64_t)(unsigned)(flags | O_NOFOLLOW | O_CLOEXEC),
+                            .resolve = IMS_RESOLVE_BENEATH | IMS_RESOLVE_NO_SYMLINKS | IMS_RESOLVE_NO_MAGICLINKS};
+  return core->sys->openat2(dir, path, &how);
+}
+
 int32_t ims_dir_file_make_dir(const ims_core *core, int dir, const char *name, int *fd) {
   *fd = ims_dir_file_open_dir(core, dir, name);
   if (*fd < 0 && errno == ENOENT) {

@@ -17,6 +17,8 @@ int32_t ims_random_name(char out[IMS_RANDOM_NAME]);
 
 /** Opens a directory; -1 and errno. */
 int ims_dir_file_open_dir(const ims_core *core, int dir, const char *name);
+/** A path of several components below dir, through no link. -1 and errno; ENOSYS: the kernel has no openat2. */
+int ims_dir_file_open_below(const ims_core *core, int dir, const char *path, int flags);
 /** Opens, or makes (mode 0700) and opens. */
 int32_t ims_dir_file_make_dir(const ims_core *core, int dir, const char *name, int *fd);
 /** Reads a whole regular file of less than out->ceiling bytes. */

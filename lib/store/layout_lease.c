@@ -84,22 +84,37 @@ static int32_t lease_open(void *user_data, void **data) {
   return IMGSTORE_OK;
 }
 
-static int32_t lease_add(void *user_data, void *data, const char *digest) {
-  ims_layout *l = user_data;
-  open_lease *lease = data;
-  char line[IMS_DIGEST_TEXT + 1];
-  int length = snprintf(line, sizeof line, "%s\n", digest);
-  if (length < 0 || (size_t)length >= sizeof line)
-    return IMGSTORE_EINVALID;
+static int32_t append_lines(ims_layout *l, open_lease *lease, const char *lines, size_t size) {
   if (lease->fd < 0)
     return IMGSTORE_OK;
   int32_t rc = ims_layout_flock(l, lease->publish, LOCK_SH);
   if (rc)
     return rc;
-  rc = ims_layout_pwrite(l, lease->fd, lease->size, line, (size_t)length);
+  rc = ims_layout_pwrite(l, lease->fd, lease->size, lines, size);
   if (!rc)
-    lease->size += (uint64_t)length;
+    lease->size += (uint64_t)size;
   ims_layout_flock(l, lease->publish, LOCK_UN);
+  return rc;
+}
+
+static int32_t lease_add(void *user_data, void *data, const char *digest) {
+  char line[IMS_DIGEST_TEXT + 1];
+  int length = snprintf(line, sizeof line, "%s\n", digest);
+  if (length < 0 || (size_t)length >= sizeof line)
+    return IMGSTORE_EINVALID;
+  return append_lines(user_data, data, line, (size_t)length);
+}
+
+static int32_t lease_add_all(void *user_data, void *data, const char *const *digests, size_t count) {
+  ims_layout *l = user_data;
+  ims_buf lines;
+  ims_buf_init(&lines, &l->core->alloc, SIZE_MAX);
+  for (size_t i = 0; i < count; i++)
+    ims_buf_printf(&lines, "%s\n", digests[i]);
+  int32_t rc = lines.failed ? IMGSTORE_ENOMEM
+               : lines.size ? append_lines(l, data, lines.data, lines.size)
+                            : IMGSTORE_OK;
+  ims_buf_free(&lines);
   return rc;
 }
 
@@ -207,6 +222,7 @@ static void unlock(void *user_data, void *data) {
 void ims_layout_lease_entries(imgstore_storage *storage) {
   storage->lease_open = lease_open;
   storage->lease_add = lease_add;
+  storage->lease_add_all = lease_add_all;
   storage->lease_close = lease_close;
   storage->lease_list = lease_list;
   storage->lock = lock;

@@ -89,6 +89,17 @@ int32_t ims_lease_add(ims_lease *lease, const ims_digest *digest, ims_error *err
   return ims_store_fail(s->lease_add(s->user_data, lease->lease, digest->text), "cannot lease", digest->text, err);
 }
 
+int32_t ims_lease_add_all(ims_lease *lease, const char *const *digests, size_t count, ims_error *err) {
+  imgstore_storage *s = &lease->store->storage;
+  int32_t rc = IMGSTORE_OK;
+  if (s->lease_add_all)
+    return ims_store_fail(s->lease_add_all(s->user_data, lease->lease, digests, count), "cannot lease",
+                          count ? digests[0] : "", err);
+  for (size_t i = 0; i < count && !rc; i++)
+    rc = ims_store_fail(s->lease_add(s->user_data, lease->lease, digests[i]), "cannot lease", digests[i], err);
+  return rc;
+}
+
 void ims_lease_close(ims_lease *lease) {
   if (!lease->store)
     return;

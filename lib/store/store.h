@@ -131,6 +131,8 @@ typedef struct ims_lease {
 
 int32_t ims_lease_open(ims_lease *lease, imgstore_store *store, ims_error *err);
 int32_t ims_lease_add(ims_lease *lease, const ims_digest *digest, ims_error *err);
+/** digests: their texts. The collector's lock is taken once for all of them where the storage knows how. */
+int32_t ims_lease_add_all(ims_lease *lease, const char *const *digests, size_t count, ims_error *err);
 void ims_lease_close(ims_lease *lease);
 int32_t ims_store_barrier(imgstore_store *store, ims_error *err);
 

@@ -210,7 +210,7 @@ MEMBER(imgstore_unpack_options, gid_map_count, 48, 8);
 MEMBER(imgstore_unpack_options, progress, 56, 8);
 MEMBER(imgstore_unpack_options, progress_data, 64, 8);
 
-STRUCT(imgstore_storage, 256);
+STRUCT(imgstore_storage, 264);
 MEMBER(imgstore_storage, size, 0, 8);
 MEMBER(imgstore_storage, user_data, 8, 8);
 MEMBER(imgstore_storage, flags, 16, 4);
@@ -244,6 +244,7 @@ MEMBER(imgstore_storage, destroy, 224, 8);
 MEMBER(imgstore_storage, ingest_sweep, 232, 8);
 MEMBER(imgstore_storage, ingest_create, 240, 8);
 MEMBER(imgstore_storage, ingest_name, 248, 8);
+MEMBER(imgstore_storage, lease_add_all, 256, 8);
 
 STRUCT(imgstore_store_options, 16);
 MEMBER(imgstore_store_options, size, 0, 8);

@@ -443,6 +443,20 @@ static void leases_are_listed_while_open(run *r) {
   r->s.lease_close(r->s.user_data, second);
 }
 
+static void many_are_leased_at_once(run *r) {
+  static const char *const digests[] = {D1, D2, D3};
+  void *lease;
+  tally t = {0}, after = {0};
+  if (!r->s.lease_add_all || !CHECK(r, r->s.lease_open(r->s.user_data, &lease) == 0))
+    return;
+  CHECK(r, r->s.lease_add_all(r->s.user_data, lease, digests, 0) == 0);
+  CHECK(r, r->s.lease_add_all(r->s.user_data, lease, digests, 2) == 0);
+  CHECK(r, r->s.lease_list(r->s.user_data, tally_blob, &t) == 0 && t.count == 2 && t.d1 == 1 && t.d2 == 1);
+  CHECK(r, r->s.lease_add_all(r->s.user_data, lease, digests + 2, 1) == 0);
+  CHECK(r, r->s.lease_list(r->s.user_data, tally_blob, &after) == 0 && after.count == 3);
+  r->s.lease_close(r->s.user_data, lease);
+}
+
 static void locks_are_shared_or_exclusive(run *r) {
   void *a = NULL, *b = NULL;
   CHECK(r, r->s.lock(r->s.user_data, 0, &a) == 0 && r->s.lock(r->s.user_data, 0, &b) == 0);
@@ -530,6 +544,7 @@ static const struct rule {
     {"references compare and set", references_compare_and_set},
     {"references go", references_go},
     {"leases are listed while open", leases_are_listed_while_open},
+    {"many are leased at once", many_are_leased_at_once},
     {"locks are shared or exclusive", locks_are_shared_or_exclusive},
     {"the barrier returns", barrier_returns},
     {"workers bring in together", workers_bring_in_together},
