@@ -17,6 +17,8 @@ CALLS = ("mkdirat", "openat", "pwrite64", "unlinkat", "renameat2", "linkat", "sy
          "fsync", "utimensat", "fchmod", "setxattr", "fsetxattr", "close")
 SAMPLE = 60 if not program.SANITIZED else 8
 
+USAGE, LAYER_DIR = "11", "21"  # IMGSTORE_REPORT_*, as the driver prints them
+
 
 def stack():
     """Layers with all that an overlay has to say: whiteouts, opaque directories, links through layers, copies."""
@@ -58,7 +60,7 @@ class Layers(program.Case):
             record = program.json.load(open(path, encoding="utf-8"))
             parents[record["chainID"]] = record.get("parent")
             names[record["chainID"]] = os.path.join(os.path.dirname(path), "root")
-        self.assertEqual(len([line for line in lines if line.startswith("31 ")]), len(names))
+        self.assertEqual(len([line for line in lines if line.split(" ")[0] == LAYER_DIR]), len(names))
         chain = [c for c in names if c not in parents.values()]
         self.assertEqual(len(chain), 1)
         while parents[chain[-1]]:
@@ -118,8 +120,8 @@ class Layers(program.Case):
         second = [n for n in self.names() if n != self.name][0]
         self.assertEqual(self.drive("apply", second)[0], 0)
         lines = [line.split(" ") for line in self.drive("usage")[1]]
-        sizes = {line[1].replace("docker.io/library/", ""): (int(line[3]), int(line[4]), int(line[5])) for line in lines if line[0] == "11"}
-        dirs = [line for line in lines if line[0] == "21"]
+        sizes = {line[1].replace("docker.io/library/", ""): (int(line[3]), int(line[4]), int(line[5])) for line in lines if line[0] == USAGE}
+        dirs = [line for line in lines if line[0] == LAYER_DIR]
         self.assertEqual(len(dirs), 5)
         shared = sum(int(line[3]) for line in dirs if int(line[4]))
         self.assertEqual(len([line for line in dirs if int(line[4])]), 2)
