@@ -249,15 +249,14 @@ static int32_t describe(build *b, uint64_t squash_from, imgstore_error **error) 
 
 static int print_image(build *b) {
   const char *name = option_value(&b->c->args, OPTION_TAG);
-  const char *digest = imgstore_manifest_digest(imgstore_image_manifest(b->image));
   text line = {0};
   if (!option_given(&b->c->args, OPTION_JSON)) {
-    printf("%s\n", digest);
+    puts(imgstore_image_id(b->image));
     return CLI_OK;
   }
   json_begin(&line);
   json_string(&line, "name", name);
-  json_string(&line, "digest", digest);
+  json_string(&line, "digest", imgstore_manifest_digest(imgstore_image_manifest(b->image)));
   json_string(&line, "id", imgstore_image_id(b->image));
   json_number(&line, "layers", imgstore_image_layer_count(b->image));
   json_number(&line, "size", imgstore_image_compressed_size(b->image));
