@@ -70,9 +70,10 @@ static bool is_overlay_mark(const char *name) {
 /* Attributes that the system refuses here (a label, perhaps) were given to the layer by the same system. */
 static int copy_xattrs(const ims_core *core, int from, int to) {
   const ims_sys *sys = core->sys;
-  char *names = ims_malloc(&core->alloc, XATTR_NAMES_MAX + XATTR_VALUE_MAX), *value = names + XATTR_NAMES_MAX;
+  char *names = ims_malloc(&core->alloc, XATTR_NAMES_MAX + XATTR_VALUE_MAX);
   if (!names)
     return ENOMEM;
+  char *value = names + XATTR_NAMES_MAX;
   ssize_t size = sys->flistxattr(from, names, XATTR_NAMES_MAX);
   int failed = size < 0 && errno != EOPNOTSUPP ? errno : 0;
   for (const char *name = names; !failed && size > 0 && name < names + size; name += strlen(name) + 1) {
