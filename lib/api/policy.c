@@ -91,7 +91,7 @@ static int32_t find_rule(imgstore_policy *policy, size_t number, ims_requirement
 int32_t imgstore_policy_add_key(imgstore_policy *policy, size_t number, const void *pem, size_t size, const char *name,
                                 imgstore_error **error) {
   ims_error err = IMS_ERROR_INIT;
-  ims_requirement *requirement;
+  ims_requirement *requirement = NULL;
   if (!policy || !pem)
     return ims_api_invalid("policy and pem are required", policy ? &policy->alloc : NULL, error);
   int32_t rc = find_rule(policy, number, &requirement, &err);
@@ -102,7 +102,7 @@ int32_t imgstore_policy_add_key(imgstore_policy *policy, size_t number, const vo
 
 int32_t imgstore_policy_add_key_file(imgstore_policy *policy, size_t number, const char *path, imgstore_error **error) {
   ims_error err = IMS_ERROR_INIT;
-  ims_requirement *requirement;
+  ims_requirement *requirement = NULL;
   if (!policy || !path)
     return ims_api_invalid("policy and path are required", policy ? &policy->alloc : NULL, error);
   int32_t rc = find_rule(policy, number, &requirement, &err);
