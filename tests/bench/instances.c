@@ -48,7 +48,7 @@ static double median(double *values, int count) {
 
 static void option(int fs, unsigned command, const char *key, const char *value, int fd) {
   if (syscall(SYS_fsconfig, fs, command, key, value, fd)) {
-    fprintf(stderr, "fsconfig %s: %s\n", key, strerror(errno));
+    fprintf(stderr, "fsconfig %s: %s\n", key ? key : "create", strerror(errno));
     exit(1);
   }
 }
