@@ -141,7 +141,7 @@ static void text_across_blocks_is_found(void **state) {
 }
 
 static void wrong_parameters_are_refused(void **state) {
-  static const int32_t bad[][2] = {{-1, 0}, {4, 0}, {1, 10}, {1, -1}, {2, 4}, {3, 20}};
+  static const int32_t bad[][2] = {{-1, 0}, {4, 0}, {1, 10}, {1, -1}, {2, 10}, {3, 20}};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     ims_encoder *e;
     ims_error err = IMS_ERROR_INIT;
