@@ -160,7 +160,9 @@ static void what_is_saved_can_be_loaded(void **state) {
 static void import_is_reproducible(void **state) {
   scratch *s = *state;
   imgstore_image *a, *b;
-  for (int32_t compression = 0; compression < 3 + IMS_HAVE_ZSTD; compression++) { /* zstd is the last */
+  for (int32_t compression = 0; compression < 4; compression++) {
+    if (compression == IMGSTORE_COMPRESS_ZSTD && !IMS_HAVE_ZSTD)
+      continue;
     assert_int_equal(import(s->store, fixture_path(s->folder, "rootfs.tar"), "a", compression), 0);
     assert_int_equal(import(s->store, fixture_path(s->folder, "rootfs.tar"), "b", compression), 0);
     assert_int_equal(imgstore_store_image(s->store, "a", NULL, &a, NULL), 0);
