@@ -128,8 +128,8 @@ IMGSTORE_API int32_t imgstore_builder_rebase(imgstore_builder *builder, imgstore
 /* --- making it ---------------------------------------------------------------------------------------------------- */
 
 enum {
-  IMGSTORE_COMPRESS_GZIP = 0,      /**< gzip, the same bytes on every machine with the same zlib (default) */
-  IMGSTORE_COMPRESS_GZIP_FAST = 1, /**< gzip, several times as fast and somewhat larger */
+  IMGSTORE_COMPRESS_GZIP = 0,      /**< gzip; at level 1 the same bytes on every machine (default) */
+  IMGSTORE_COMPRESS_GZIP_FAST = 1, /**< gzip, faster; the bytes depend on processor and build */
   IMGSTORE_COMPRESS_ZSTD = 2,      /**< zstd, when built in */
   IMGSTORE_COMPRESS_NONE = 3       /**< plain tar */
 };

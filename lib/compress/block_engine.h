@@ -8,7 +8,6 @@
 #include "config.h"
 
 typedef struct ims_block_engine {
-  int32_t level_default, level_max; /**< the lowest is 1 */
   /** NULL when out of memory. */
   void *(*open)(const ims_alloc *alloc, int32_t level);
   void (*close)(void *engine);
@@ -16,6 +15,7 @@ typedef struct ims_block_engine {
   int32_t (*run)(void *engine, ims_encode_block *block);
 } ims_block_engine;
 
+extern const ims_block_engine ims_block_engine_deflate;
 extern const ims_block_engine ims_block_engine_zlib;
 #if IMS_HAVE_ISAL
 extern const ims_block_engine ims_block_engine_isal;
@@ -23,5 +23,8 @@ extern const ims_block_engine ims_block_engine_isal;
 #if IMS_HAVE_ZSTD
 extern const ims_block_engine ims_block_engine_zstd;
 #endif
+
+/** The check of gzip members, by zlib. crc: of what came before, 0 at the start. */
+uint32_t ims_crc32(uint32_t crc, const uint8_t *data, size_t size);
 
 #endif

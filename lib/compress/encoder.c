@@ -35,7 +35,11 @@ struct ims_encoder {
 /* --- what a kind is made of ------------------------------------------------------------------------------------------
  */
 
-static const ims_block_engine *find_engine(int32_t how) {
+static const struct {
+  int32_t usual, most;
+} levels[] = {[IMS_ENCODE_GZIP] = {1, 9}, [IMS_ENCODE_GZIP_FAST] = {1, 3}, [IMS_ENCODE_ZSTD] = {3, 19}};
+
+static const ims_block_engine *find_engine(int32_t how, int32_t level) {
 #if IMS_HAVE_ISAL
   if (how == IMS_ENCODE_GZIP_FAST)
     return &ims_block_engine_isal;
@@ -44,11 +48,9 @@ static const ims_block_engine *find_engine(int32_t how) {
   if (how == IMS_ENCODE_ZSTD)
     return &ims_block_engine_zstd;
 #endif
-  return how == IMS_ENCODE_GZIP || how == IMS_ENCODE_GZIP_FAST ? &ims_block_engine_zlib : NULL;
-}
-
-static int32_t default_level(int32_t how, const ims_block_engine *engine) {
-  return how == IMS_ENCODE_GZIP_FAST ? 1 : engine->level_default;
+  if (how == IMS_ENCODE_GZIP && level > 1)
+    return &ims_block_engine_zlib;
+  return how == IMS_ENCODE_GZIP || how == IMS_ENCODE_GZIP_FAST ? &ims_block_engine_deflate : NULL;
 }
 
 size_t ims_encode_block_size(int32_t how) {
@@ -87,19 +89,19 @@ size_t ims_encode_tail(int32_t how, uint32_t crc, uint64_t total, uint8_t out[IM
 int32_t ims_block_encoder_new(ims_block_encoder **encoder, const ims_alloc *alloc, int32_t how, int32_t level,
                               ims_error *err) {
   *encoder = NULL;
-  const ims_block_engine *engine = find_engine(how);
+  const ims_block_engine *engine = find_engine(how, level);
   if (!engine && how == IMS_ENCODE_ZSTD)
     return ims_fail(err, IMGSTORE_EUNSUPPORTED, "zstd: this build has no such encoder");
   if (!engine)
     return ims_fail(err, IMGSTORE_EINVALID, "compression %d: there is none of this number", (int)how);
-  if (level < 0 || level > engine->level_max)
-    return ims_fail(err, IMGSTORE_EINVALID, "compression level %d: not 0..%d", (int)level, (int)engine->level_max);
+  if (level < 0 || level > levels[how].most)
+    return ims_fail(err, IMGSTORE_EINVALID, "compression level %d: not 0..%d", (int)level, (int)levels[how].most);
   ims_block_encoder *e = ims_calloc(alloc, 1, sizeof *e);
   if (!e)
     return ims_fail_nomem(err);
   e->alloc = alloc;
   e->engine = engine;
-  e->state = engine->open(alloc, level ? level : default_level(how, engine));
+  e->state = engine->open(alloc, level ? level : levels[how].usual);
   if (!e->state) {
     ims_free(alloc, e);
     return ims_fail_nomem(err);
@@ -116,10 +118,7 @@ void ims_block_encoder_free(ims_block_encoder *e) {
 }
 
 int32_t ims_block_encoder_run(ims_block_encoder *e, ims_encode_block *block, ims_error *err) {
-  static const uint8_t nothing;
   block->made = 0;
-  if (!block->in_size)
-    block->in = &nothing;
   int32_t rc = e->engine->run(e->state, block);
   if (rc == IMGSTORE_ENOMEM)
     return ims_fail_nomem(err);
@@ -168,9 +167,8 @@ void ims_encoder_free(ims_encoder *e) {
 
 /** Compresses what is gathered. The block before it was handed out. */
 static int32_t compress_block(ims_encoder *e, bool last, ims_error *err) {
-  ims_encode_block block = {.history = e->buffer + IMS_ENCODE_HISTORY - e->history,
+  ims_encode_block block = {.in = e->buffer + IMS_ENCODE_HISTORY,
                             .history_size = e->history,
-                            .in = e->buffer + IMS_ENCODE_HISTORY,
                             .in_size = e->filled,
                             .last = last,
                             .out = e->out,

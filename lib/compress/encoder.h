@@ -12,8 +12,8 @@
 
 enum {
   IMS_ENCODE_NONE = 0,
-  IMS_ENCODE_GZIP = 1,      /**< by zlib: the same bytes on every machine (for one release of zlib) */
-  IMS_ENCODE_GZIP_FAST = 2, /**< by ISA-L where it is built in, else by zlib at its fastest */
+  IMS_ENCODE_GZIP = 1,      /**< level 1 by an encoder of our own: the same bytes on every machine; above by zlib */
+  IMS_ENCODE_GZIP_FAST = 2, /**< by ISA-L where it is built in, else as level 1 */
   IMS_ENCODE_ZSTD = 3
 };
 
@@ -23,8 +23,8 @@ enum {
 typedef struct ims_encoder ims_encoder;
 
 /**
- * level: 0 for the default (1, 1, 3); 1..9 (gzip), 1..3 (fast gzip), 1..19 (zstd). Of gzip, level 6 takes three times as
- * long as level 1 and makes layers a tenth smaller.
+ * level: 0 for the default (1, 1, 3); 1..9 (gzip), 1..3 (fast gzip), 1..19 (zstd). Of gzip, level 6 takes ten times as
+ * long as level 1 and makes layers an eighth smaller.
  * Errors: IMGSTORE_EINVALID (how, level), IMGSTORE_EUNSUPPORTED (zstd is not built in), IMGSTORE_ENOMEM.
  */
 int32_t ims_encoder_new(ims_encoder **encoder, const ims_alloc *alloc, int32_t how, int32_t level, ims_error *err);
@@ -47,9 +47,9 @@ typedef struct ims_block_encoder ims_block_encoder;
 
 /** One block: all but last have ims_encode_block_size bytes; an empty last one is right. */
 typedef struct ims_encode_block {
-  const uint8_t *history; /**< what comes before it in the stream */
-  size_t history_size;    /**< 0..IMS_ENCODE_HISTORY; as much as there is */
   const uint8_t *in;
+  size_t history_size; /**< bytes right before `in` that come before it in the stream: 0..IMS_ENCODE_HISTORY, as many as
+                          there are */
   size_t in_size;
   bool last;
   uint8_t *out;

@@ -141,8 +141,6 @@ const ims_engine ims_engine_gzip_isal = {"isal", isal_open, isal_close, isal_res
 /* --- making ----------------------------------------------------------------------------------------------------------
  */
 
-enum { LEVEL_DEFAULT = 1, LEVEL_MAX = 3 };
-
 typedef struct isal_maker {
   const ims_alloc *alloc;
   uint32_t level;
@@ -186,7 +184,7 @@ static int32_t maker_run(void *engine, ims_encode_block *b) {
   z->flush = b->last ? NO_FLUSH : SYNC_FLUSH;
   z->end_of_stream = b->last;
   if (b->history_size &&
-      isal_deflate_set_dict(z, (uint8_t *)(uintptr_t)b->history, (uint32_t)b->history_size) != COMP_OK)
+      isal_deflate_set_dict(z, (uint8_t *)(uintptr_t)b->in - b->history_size, (uint32_t)b->history_size) != COMP_OK)
     return IMGSTORE_EINVALID;
   z->next_in = (uint8_t *)(uintptr_t)b->in; /* it reads only: the type lacks a const */
   z->avail_in = (uint32_t)b->in_size;
@@ -198,6 +196,6 @@ static int32_t maker_run(void *engine, ims_encode_block *b) {
   return rc == COMP_OK && !z->avail_in && z->avail_out ? IMGSTORE_OK : IMGSTORE_EINVALID;
 }
 
-const ims_block_engine ims_block_engine_isal = {LEVEL_DEFAULT, LEVEL_MAX, maker_open, maker_close, maker_run};
+const ims_block_engine ims_block_engine_isal = {maker_open, maker_close, maker_run};
 
 #endif

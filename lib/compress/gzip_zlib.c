@@ -104,7 +104,7 @@ const ims_engine ims_engine_gzip_zlib = {"zlib", zlib_open, zlib_close, zlib_res
 /* --- making ----------------------------------------------------------------------------------------------------------
  */
 
-enum { RAW_WINDOW = -MAX_WBITS, MEMORY_LEVEL = 8, LEVEL_DEFAULT = 1, LEVEL_MAX = 9 };
+enum { RAW_WINDOW = -MAX_WBITS, MEMORY_LEVEL = 8 };
 
 typedef struct zlib_maker {
   const ims_alloc *alloc;
@@ -143,7 +143,7 @@ static int32_t maker_run(void *engine, ims_encode_block *b) {
   z_stream *z = &((zlib_maker *)engine)->stream;
   if (deflateReset(z) != Z_OK)
     return IMGSTORE_EINVALID;
-  if (b->history_size && deflateSetDictionary(z, b->history, (uInt)b->history_size) != Z_OK)
+  if (b->history_size && deflateSetDictionary(z, b->in - b->history_size, (uInt)b->history_size) != Z_OK)
     return IMGSTORE_EINVALID;
   z->next_in = (z_const Bytef *)b->in;
   z->avail_in = (uInt)b->in_size;
@@ -151,11 +151,15 @@ static int32_t maker_run(void *engine, ims_encode_block *b) {
   z->avail_out = (uInt)b->room;
   int rc = deflate(z, b->last ? Z_FINISH : Z_SYNC_FLUSH);
   b->made = b->room - z->avail_out;
-  b->crc = (uint32_t)crc32(0, b->in, (uInt)b->in_size);
+  b->crc = ims_crc32(0, b->in, b->in_size);
   return rc == (b->last ? Z_STREAM_END : Z_OK) && !z->avail_in && z->avail_out ? IMGSTORE_OK : IMGSTORE_EINVALID;
 }
 
-const ims_block_engine ims_block_engine_zlib = {LEVEL_DEFAULT, LEVEL_MAX, maker_open, maker_close, maker_run};
+const ims_block_engine ims_block_engine_zlib = {maker_open, maker_close, maker_run};
+
+uint32_t ims_crc32(uint32_t crc, const uint8_t *data, size_t size) {
+  return (uint32_t)crc32_z(crc, data, size);
+}
 
 uint32_t ims_encode_crc_join(uint32_t first, uint32_t second, uint64_t size) {
   return (uint32_t)crc32_combine(first, second, (z_off_t)size);

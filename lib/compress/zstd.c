@@ -131,8 +131,6 @@ const ims_engine ims_engine_zstd = {"zstd", zstd_open, zstd_close, zstd_reset, z
 /* --- making ----------------------------------------------------------------------------------------------------------
  */
 
-enum { LEVEL_DEFAULT = 3, LEVEL_MAX = 19 };
-
 typedef struct zstd_maker {
   const ims_alloc *alloc;
   ZSTD_CCtx *context;
@@ -170,6 +168,6 @@ static int32_t maker_run(void *engine, ims_encode_block *b) {
   return IMGSTORE_OK;
 }
 
-const ims_block_engine ims_block_engine_zstd = {LEVEL_DEFAULT, LEVEL_MAX, maker_open, maker_close, maker_run};
+const ims_block_engine ims_block_engine_zstd = {maker_open, maker_close, maker_run};
 
 #endif

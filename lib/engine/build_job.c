@@ -70,8 +70,6 @@ static int32_t encoding(const build_job *j, int32_t *level) {
   static const int32_t encodings[] = {IMS_ENCODE_GZIP, IMS_ENCODE_GZIP_FAST, IMS_ENCODE_ZSTD, IMS_ENCODE_NONE};
   int32_t encode = is_intermediate(j) ? IMS_ENCODE_NONE : encodings[j->options.compression];
   *level = encode == IMS_ENCODE_NONE ? 0 : j->options.level;
-  if (encode == IMS_ENCODE_GZIP && !*level)
-    *level = 1; /* a third of the time of zlib's own default for a tenth more bytes */
   return encode;
 }
 

@@ -171,9 +171,8 @@ static int32_t make_slot(ims_layer_writer *w, slot *s, ims_error *err) {
 static int32_t submit(ims_layer_writer *w, bool last, ims_error *err) {
   slot *s = slot_at(w, w->filling);
   const size_t history = w->filling ? IMS_ENCODE_HISTORY : 0;
-  s->block = (ims_encode_block){.history = s->buffer + IMS_ENCODE_HISTORY - history,
+  s->block = (ims_encode_block){.in = s->buffer + IMS_ENCODE_HISTORY,
                                 .history_size = history,
-                                .in = s->buffer + IMS_ENCODE_HISTORY,
                                 .in_size = w->filled,
                                 .last = last,
                                 .out = s->out,

@@ -10,8 +10,10 @@
 
 #include "compress/decoder.h"
 #include "compress/encoder.h"
+#include "compress/huffman.h"
 #include "config.h"
 #include "failing_alloc.h"
+#include "hash/hash.h"
 
 enum { CAPACITY = 12 << 20 };
 
@@ -192,6 +194,86 @@ static void programs_read_it(void **state) {
   check_program("zstd", IMS_ENCODE_ZSTD);
 }
 
+/* The bytes of level 1 are a promise: images that are built again keep their digests. Change them on purpose only, and
+   say so in the changelog. */
+static void the_bytes_of_level_1_stay(void **state) {
+  static const uint8_t known[] = {0x0c, 0xdc, 0x66, 0xf2, 0xf7, 0x2e, 0x94, 0xee, 0xa9, 0x2e, 0x7a,
+                                  0xa6, 0x66, 0x3a, 0xc2, 0xaf, 0x14, 0x97, 0x63, 0xa4, 0xf3, 0x8d,
+                                  0x5c, 0xb3, 0x4a, 0x42, 0xcd, 0xbe, 0xdb, 0x76, 0x59, 0x18};
+  uint8_t digest[32];
+  size_t size;
+  ims_hash hash;
+  assert_int_equal(
+      encode(&ims_alloc_default, IMS_ENCODE_GZIP, 1, plain, 9000000, 100000, CAPACITY, packed, &size, NULL), 0);
+  ims_hash_init(&hash, IMS_HASH_SHA256);
+  ims_hash_update(&hash, packed, size);
+  ims_hash_final(&hash, digest);
+  assert_memory_equal(digest, known, sizeof known);
+}
+
+/* What cannot be compressed costs five bytes in 64 KiB, and the end of each block. */
+static void noise_hardly_grows(void **state) {
+  const size_t total = 3000000;
+  size_t size;
+  uint64_t x = 88172645463325252u;
+  for (size_t i = 0; i < total; i++) {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    again[i] = (uint8_t)(x >> 32);
+  }
+  assert_int_equal(encode(&ims_alloc_default, IMS_ENCODE_GZIP, 1, again, total, total, CAPACITY, packed, &size, NULL),
+                   0);
+  assert_in_range(size, total, total + total / 3000);
+}
+
+/* Matches and literals in every proportion, at every small size, up to the last byte of a window. */
+static void small_and_odd_streams_come_back(void **state) {
+  uint32_t x = 1;
+  for (size_t size = 0; size < 700; size++) {
+    size_t made;
+    for (size_t i = 0; i < size; i++) {
+      x = x * 1664525u + 1013904223u;
+      again[i] = i > size % 40 && x >> 30 ? again[i - 1 - size % 40] : (uint8_t)(x >> 24);
+    }
+    assert_int_equal(
+        encode(&ims_alloc_default, IMS_ENCODE_GZIP, 1, again, size, size + 1, CAPACITY, packed, &made, NULL), 0);
+    assert_int_equal(decode(IMS_ENCODE_GZIP, packed, made, IMS_ENGINE_ZLIB, again + 4096), size);
+    assert_memory_equal(again, again + 4096, size);
+  }
+}
+
+/** 2^-length of every code, added up: 1 says that the code is complete. */
+static void check_code(const uint32_t *counts, unsigned symbols, unsigned limit) {
+  uint8_t lengths[IMS_HUFFMAN_SYMBOLS];
+  uint32_t sum = 0;
+  ims_huffman_lengths(counts, symbols, limit, lengths);
+  for (unsigned s = 0; s < symbols; s++) {
+    assert_true(lengths[s] <= limit && (lengths[s] || !counts[s]));
+    sum += lengths[s] ? 1U << (limit - lengths[s]) : 0;
+    for (unsigned t = 0; t < s; t++)
+      assert_true(!counts[s] || !counts[t] || counts[s] <= counts[t] || lengths[s] <= lengths[t]);
+  }
+  assert_int_equal(sum, 1U << limit);
+}
+
+/* Fibonacci's numbers ask for the longest codes. */
+static void codes_are_complete_and_short_enough(void **state) {
+  uint32_t counts[IMS_HUFFMAN_SYMBOLS] = {0}, x = 3;
+  for (unsigned used = 0; used < 30; used++) {
+    counts[used] = used < 2 ? used : counts[used - 1] + counts[used - 2];
+    check_code(counts, IMS_HUFFMAN_SYMBOLS, used < 20 ? 7 : 15);
+  }
+  for (unsigned turn = 0; turn < 300; turn++) {
+    for (unsigned s = 0; s < IMS_HUFFMAN_SYMBOLS; s++) {
+      x = x * 1664525u + 1013904223u;
+      counts[s] = x >> 30 ? 0 : x >> (turn % 20 + 9);
+    }
+    check_code(counts, IMS_HUFFMAN_SYMBOLS, 9 + turn % 7);
+    check_code(counts, 19, 7);
+  }
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(streams_come_back),
@@ -201,6 +283,10 @@ int main(void) {
       cmocka_unit_test(wrong_parameters_are_refused),
       cmocka_unit_test(every_allocation_fails),
       cmocka_unit_test(programs_read_it),
+      cmocka_unit_test(the_bytes_of_level_1_stay),
+      cmocka_unit_test(noise_hardly_grows),
+      cmocka_unit_test(small_and_odd_streams_come_back),
+      cmocka_unit_test(codes_are_complete_and_short_enough),
   };
   return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
