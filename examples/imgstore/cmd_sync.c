@@ -13,6 +13,7 @@ static const option sync_options[] = {
     {OPTION_TAGS, 0, "tags", "GLOB", "only tags that match, such as '3.*' (default: all)"},
     ROW_PLATFORM,
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "copy the images of all platforms and their indexes"},
+    {OPTION_KEEP_GOING, 'k', "keep-going", NULL, "go on with the next tag when one fails"},
     {OPTION_DRY_RUN, 0, "dry-run", NULL, "copy nothing, say what would be copied"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the names of what was copied"},
     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line about everything"},
@@ -43,6 +44,8 @@ static bool read_options(syncing *s) {
   s->options.platform = option_value(&c->args, OPTION_PLATFORM);
   if (option_given(&c->args, OPTION_ALL_PLATFORMS))
     s->options.flags |= IMGSTORE_COPY_ALL_PLATFORMS;
+  if (option_given(&c->args, OPTION_KEEP_GOING))
+    s->options.flags |= IMGSTORE_COPY_KEEP_GOING;
   if (s->view.dry_run)
     s->options.flags |= IMGSTORE_COPY_DRY_RUN;
   s->options.progress = progress_event;
@@ -67,12 +70,16 @@ static int open_places(syncing *s) {
 }
 
 static void conclude(syncing *s, const imgstore_report *report) {
-  size_t copied = 0, same = 0;
+  size_t copied = 0, same = 0, failed = 0;
   for (size_t i = 0; i < imgstore_report_count(report); i++) {
     copied += imgstore_report_kind(report, i) == IMGSTORE_REPORT_PUBLISHED;
     same += imgstore_report_kind(report, i) == IMGSTORE_REPORT_PRESENT && *imgstore_report_name(report, i);
+    failed += imgstore_report_kind(report, i) == IMGSTORE_REPORT_FAILED;
+    if (imgstore_report_kind(report, i) == IMGSTORE_REPORT_FAILED)
+      progress_line(&s->progress, "%s: failed: %s", imgstore_report_name(report, i), imgstore_report_detail(report, i));
   }
-  progress_line(&s->progress, "%zu tags %s, %zu were the same", copied, s->view.dry_run ? "to copy" : "copied", same);
+  progress_line(&s->progress, "%zu tags %s, %zu were the same%s", copied, s->view.dry_run ? "to copy" : "copied", same,
+                failed ? ", some failed" : "");
 }
 
 static int transfer(syncing *s) {
@@ -83,11 +90,12 @@ static int transfer(syncing *s) {
   int32_t code = imgstore_sync_start(&s->from.place, &s->to.place, &s->options, &s->operation, &error);
   if (code == IMGSTORE_OK)
     code = job_run(&s->job, &s->progress, s->operation, &error);
-  if (code != IMGSTORE_OK)
-    return job_failed(&s->job, s->c, code, &error);
   const imgstore_report *report = imgstore_operation_report(s->operation);
-  conclude(s, report);
-  return published_print(s->c, report, &s->view);
+  if (code == IMGSTORE_OK || (report && s->options.flags & IMGSTORE_COPY_KEEP_GOING)) {
+    conclude(s, report);
+    status = published_print(s->c, report, &s->view);
+  }
+  return code == IMGSTORE_OK ? status : job_failed(&s->job, s->c, code, &error);
 }
 
 static int run(cli *c) {

@@ -42,11 +42,23 @@ static void print_json(const imgstore_report *r, size_t i, const char *action) {
   text_free(&t);
 }
 
+static void print_failure_json(const imgstore_report *r, size_t i) {
+  text t = {0};
+  json_begin(&t);
+  json_string(&t, "action", "failed");
+  json_string(&t, "name", imgstore_report_name(r, i));
+  json_string(&t, "error", imgstore_report_detail(r, i));
+  json_end(&t, stdout);
+  text_free(&t);
+}
+
 static int print_objects_json(const imgstore_report *r, const published_view *view) {
   for (size_t i = 0; i < imgstore_report_count(r); i++) {
     int32_t kind = imgstore_report_kind(r, i);
     const char *action = action_of(kind, view->dry_run);
-    if (action && !(view->dry_run && kind == IMGSTORE_REPORT_PUBLISHED))
+    if (kind == IMGSTORE_REPORT_FAILED)
+      print_failure_json(r, i);
+    else if (action && !(view->dry_run && kind == IMGSTORE_REPORT_PUBLISHED))
       print_json(r, i, action);
   }
   return CLI_OK;

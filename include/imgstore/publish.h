@@ -94,7 +94,9 @@ enum {
   /** Of an index all images and the index itself, not just one platform's image. */
   IMGSTORE_COPY_ALL_PLATFORMS = 1u << 0,
   /** As IMGSTORE_PUSH_DRY_RUN. */
-  IMGSTORE_COPY_DRY_RUN = 1u << 1
+  IMGSTORE_COPY_DRY_RUN = 1u << 1,
+  /** Of a sync only: a tag that fails does not end it. */
+  IMGSTORE_COPY_KEEP_GOING = 1u << 2
 };
 
 typedef struct imgstore_copy_options {
@@ -150,7 +152,10 @@ IMGSTORE_API int32_t imgstore_sync_options_init(imgstore_sync_options *options, 
  * that stands for the same at the destination costs two requests. Tags that only the destination has stay.
  * The names of the places are repositories, without a tag; destination->name NULL in a store: the source's, with
  * IMGSTORE_PLACE_PLAIN_NAME the tags alone. report: the lines of every copy; for a tag that was the same one PRESENT
- * line with its name. Ends at the first tag that fails; those before it are there.
+ * line with its name. Ends at the first tag that fails; those before it are there. With IMGSTORE_COPY_KEEP_GOING every
+ * tag is tried (but after a cancel, a callback's refusal, a full disk and lack of memory): each that failed is an
+ * IMGSTORE_REPORT_FAILED line, the call fails in the end with what was wrong with the first of them, and the report is
+ * handed out all the same.
  * Errors: those of imgstore_copy and of imgstore_registry_tags, IMGSTORE_EINVALID (a name with a tag).
  */
 IMGSTORE_API int32_t imgstore_sync(const imgstore_place *source, const imgstore_place *destination,

@@ -33,7 +33,8 @@ enum {
   IMGSTORE_REPORT_ROOTFS = 20,     /**< name: an instance; digest: its manifest; detail: the name of its image */
   IMGSTORE_REPORT_LAYER_DIR = 21,  /**< name: a layer directory; digest: its chainID; size: its bytes */
   IMGSTORE_REPORT_ADDED = 22,      /**< name: a path that an instance has and its image has not */
-  IMGSTORE_REPORT_MODIFIED = 23    /**< name: a path that an instance has otherwise than its image */
+  IMGSTORE_REPORT_MODIFIED = 23,   /**< name: a path that an instance has otherwise than its image */
+  IMGSTORE_REPORT_FAILED = 24      /**< name: a tag that was not synced; detail: why */
 };
 
 /** How many lines. 0 for NULL. */

@@ -133,7 +133,8 @@ int32_t imgstore_sync_options_init(imgstore_sync_options *options, size_t size) 
 }
 
 static int32_t check_sync(const imgstore_sync_options *o, ims_error *err) {
-  if ((o->flags & ~(uint32_t)(IMGSTORE_COPY_ALL_PLATFORMS | IMGSTORE_COPY_DRY_RUN)) || o->reserved)
+  const uint32_t known = IMGSTORE_COPY_ALL_PLATFORMS | IMGSTORE_COPY_DRY_RUN | IMGSTORE_COPY_KEEP_GOING;
+  if ((o->flags & ~known) || o->reserved)
     return ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_sync_options: unknown flags %#x", o->flags);
   if (o->platform && o->flags & IMGSTORE_COPY_ALL_PLATFORMS)
     return ims_fail(err, IMGSTORE_EINVALID, "imgstore_sync_options: a platform and all of them");

@@ -49,7 +49,7 @@ int32_t ims_api_finish(imgstore_operation *op, imgstore_image **image, imgstore_
   int32_t rc = imgstore_operation_wait(op, error);
   if (!rc && image)
     *image = imgstore_operation_image(op);
-  if (!rc && report) {
+  if ((!rc || op->report_stays) && report) {
     *report = op->report;
     op->report = NULL;
   }

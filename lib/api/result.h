@@ -19,7 +19,7 @@ int32_t ims_api_result(int32_t code, const ims_error *err, const ims_alloc *allo
 int32_t ims_api_invalid(const char *what, const ims_alloc *alloc, imgstore_error **out);
 /**
  * The blocking face of a job: waits for the operation, hands out its image and its report where they are wanted (when
- * it went well, else they stay as they are), and frees it.
+ * it went well, else they stay as they are; the report also when the job says so), and frees it.
  */
 int32_t ims_api_finish(imgstore_operation *op, imgstore_image **image, imgstore_report **report,
                        imgstore_error **error);

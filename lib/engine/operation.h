@@ -45,6 +45,7 @@ struct imgstore_operation {
   ims_error err; /**< of the job; set by whoever fails */
   struct imgstore_image *image;
   imgstore_report *report;
+  bool report_stays; /**< it is worth something after a failure too */
 };
 
 /** Fills a zeroed job's base. On failure nothing needs to be undone but the memory. Takes a reference on core. */

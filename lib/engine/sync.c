@@ -22,6 +22,9 @@ typedef struct sync_job {
   imgstore_operation *part; /**< the listing, then a copy */
   imgstore_report *tags;
   size_t next; /**< of tags */
+  bool keep_going;
+  size_t tried, failed;
+  ims_error first; /**< what was wrong with the first tag that failed */
 } sync_job;
 
 static sync_job *sync_of(imgstore_operation *op) {
@@ -82,13 +85,43 @@ static bool is_wanted(const sync_job *s, const char *tag) {
   return !s->pattern || fnmatch(s->pattern, tag, 0) == 0;
 }
 
+/* A part has failed, or could not be begun. Returns what that means for the job. */
+static int32_t note_failure(sync_job *s, int32_t code) {
+  const bool lasting =
+      code == IMGSTORE_ECANCELLED || code == IMGSTORE_ECALLBACK || code == IMGSTORE_ENOMEM || code == IMGSTORE_ENOSPACE;
+  if (!s->keep_going || !s->tags || lasting)
+    return code;
+  if (!s->failed++)
+    s->first = s->op.err;
+  const char *tag = imgstore_report_name(s->tags, s->next - 1);
+  if (ims_report_add(s->op.report, IMGSTORE_REPORT_FAILED, tag, "", s->op.err.message, 0, 0))
+    return ims_fail_nomem(&s->op.err);
+  s->op.err = (ims_error)IMS_ERROR_INIT;
+  ims_operation_free(s->part);
+  s->part = NULL;
+  return IMGSTORE_OK;
+}
+
+static int32_t conclude(sync_job *s) {
+  if (!s->failed)
+    return IMGSTORE_OK;
+  s->op.err = s->first;
+  return ims_error_prefix(&s->op.err, "%zu of %zu tags were not copied, the first", s->failed, s->tried);
+}
+
 static int32_t begin_next(sync_job *s) {
   size_t count = imgstore_report_count(s->tags);
-  while (s->next < count && !is_wanted(s, imgstore_report_name(s->tags, s->next)))
-    s->next++;
-  if (s->next < count)
-    return begin_copy(s, imgstore_report_name(s->tags, s->next++));
-  return IMGSTORE_OK;
+  int32_t rc = IMGSTORE_OK;
+  while (!rc && !s->part && s->next < count) {
+    const char *tag = imgstore_report_name(s->tags, s->next++);
+    if (!is_wanted(s, tag))
+      continue;
+    s->tried++;
+    rc = begin_copy(s, tag);
+    if (rc)
+      rc = note_failure(s, rc);
+  }
+  return rc || s->part ? rc : conclude(s);
 }
 
 static int32_t take_lines(sync_job *s, const imgstore_report *r) {
@@ -124,9 +157,11 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
   if (rc) {
     if (!op->err.code)
       op->err = s->part->err;
-    return rc;
+    rc = note_failure(s, rc);
+    rc = rc ? rc : begin_next(s);
+  } else {
+    rc = end_part(s);
   }
-  rc = end_part(s);
   if (rc || !s->part)
     return rc;
   ims_lane_signal(&op->lane); /* the next part has its first step */
@@ -211,7 +246,9 @@ static int32_t set_up(sync_job *s, const imgstore_place *source, const imgstore_
   if (!rc)
     rc = copy_text(a, &s->platform, o->platform, err);
   s->options.size = sizeof s->options;
-  s->options.flags = o->flags;
+  s->keep_going = (o->flags & IMGSTORE_COPY_KEEP_GOING) != 0;
+  s->op.report_stays = s->keep_going;
+  s->options.flags = o->flags & ~(uint32_t)IMGSTORE_COPY_KEEP_GOING;
   s->options.platform = s->platform;
   s->options.chunk_size = o->chunk_size;
   s->options.progress = pass_on;

@@ -338,6 +338,21 @@ class Sync(PushCase):
         self.assertEqual(self.imgstore("sync", "store:x", "store:y").code, 2)
         self.fails("sync", f"docker://{self.site.host}/no/such", "store:", naming="no/such")
 
+    def test_one_tag_that_fails(self):
+        source = self.seed("1", "2", "3")
+        tag = f"data/docker/registry/v2/repositories/{self.repository}/_manifests/tags/2"
+        os.unlink(os.path.join(self.site.folder, tag, "current/link"))
+        target = f"docker://{self.other.host}/{self.repository}"
+        self.fails("sync", source, target, naming=":2")
+        result = self.imgstore("sync", "--keep-going", source, target)
+        self.assertEqual(result.code, 1, str(result))
+        self.assertRegex(result.err, "(?m)^2: failed: .*:2")
+        self.assertRegex(result.err, "tags copied, . were the same, some failed")
+        self.assertRegex(result.err, "1 of 3 tags were not copied, the first: .*:2")
+        self.assertEqual(self.tags(self.repository), ["1", "3"])
+        lines = self.imgstore("sync", "-k", "--format", "json", source, target).out.splitlines()
+        self.assertIn(("failed", "2"), [(json.loads(line)["action"], json.loads(line)["name"]) for line in lines])
+
     def test_plan(self):
         out = self.ok("sync", "--dry-run", "--format", "json", self.seed("1"), f"docker://{self.other.host}/{self.repository}")
         self.assertEqual({json.loads(line)["action"] for line in out.splitlines()}, {"to send"})
