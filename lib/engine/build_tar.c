@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 
 #include "compress/decoder.h"
@@ -15,7 +16,7 @@
 #include "tar/whiteout.h"
 #include "tar/writer.h"
 
-enum { PIECE = 256 << 10, HEADER_MAX = 4 << 20, SNIFF = 4 };
+enum { PIECE = 256 << 10, HEADER_MAX = 4 << 20, SNIFF = 4, WAIT_MS = 50 };
 
 typedef struct tar_source {
   ims_layer_source base; /**< first member */
@@ -23,6 +24,7 @@ typedef struct tar_source {
   imgstore_store *store;
   char *name; /* for messages */
   int fd;     /* or -1: read */
+  bool is_file;
   imgstore_tar_read_fn read;
   void *user_data;
   bool rewrite; /* with clamp_time */
@@ -50,11 +52,22 @@ static int32_t named(tar_source *s, ims_error *err) {
 
 /* --- input -------------------------------------------------------------------------------------------------------- */
 
+/* What is no file may have nothing to read. A source has no descriptor to be waited for with, so a thread waits, and
+ * not for long: the job can be cancelled meanwhile. */
+static bool is_readable(const tar_source *s) {
+  struct pollfd p = {.fd = s->fd, .events = POLLIN};
+  return s->is_file || poll(&p, 1, WAIT_MS) > 0;
+}
+
 static int32_t read_fd(tar_source *s, size_t *got, ims_error *err) {
   ssize_t n;
+  if (!is_readable(s))
+    return IMGSTORE_EAGAIN;
   do
     n = s->core->sys->read(s->fd, s->in + s->filled, PIECE - s->filled);
   while (n < 0 && errno == EINTR);
+  if (n < 0 && errno == EAGAIN)
+    return IMGSTORE_EAGAIN;
   if (n < 0)
     return ims_fail_os(err, errno, "%s: cannot read", s->name);
   *got = (size_t)n;
@@ -262,11 +275,12 @@ static const ims_layer_source_type tar_source_type = {step, commit, free_source}
 
 static int32_t open_path(tar_source *s, const char *path, ims_error *err) {
   struct stat st;
-  s->fd = s->core->sys->openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+  s->fd = s->core->sys->openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
   if (s->fd < 0)
     return ims_fail_os(err, errno, "%s", path);
   if (s->core->sys->fstat(s->fd, &st))
     return ims_fail_os(err, errno, "%s", path);
+  s->is_file = S_ISREG(st.st_mode);
   return S_ISDIR(st.st_mode) ? ims_fail(err, IMGSTORE_EINVALID, "%s: is a directory, not a tar file", path)
                              : IMGSTORE_OK;
 }

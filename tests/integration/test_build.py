@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -118,6 +119,22 @@ class Layers(Builder):
         self.assertEqual((layer["digest"], layer["size"]), (images.digest_of(data), len(data)))
         self.assertEqual(self.config("kept")["rootfs"]["diff_ids"], [images.digest_of(gzip.decompress(data))])
         self.fails("build", "-q", "--add-tar", self.write("empty", b""), "--as-is", naming="is empty")
+
+    def test_a_pipe(self):
+        """Also one that nobody writes to for a while."""
+        pipe, path = self.path("pipe"), self.tar("layer.tar", [entry("a", b"x")])
+        os.mkfifo(pipe)
+        child = self.start("build", "-q", "--timestamp", 0, "--add-tar", pipe)
+        time.sleep(0.3)
+        self.assertIsNone(child.poll())
+        with open(pipe, "wb") as out, open(path, "rb") as data:
+            out.write(data.read())
+        self.assertEqual(child.wait(10), 0)
+        self.assertEqual(child.stdout.read().decode(), self.ok("build", "-q", "--timestamp", 0, "--add-tar", path))
+        child = self.start("build", "--add-tar", pipe)
+        time.sleep(0.3)
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(5), 130)
 
     def test_an_empty_tar(self):
         self.build("--add-tar", self.write("empty", b""), *SAME, "-t", "empty")
