@@ -160,6 +160,8 @@ bool cli_image_format(cli *c, int32_t *format);
 
 /** --format of archives: sets *format when it is given. false after a message: CLI_USAGE. */
 bool cli_archive_format(cli *c, int32_t *format);
+/** --compression, as IMGSTORE_COMPRESS_*; without it *compression stays. Complains itself when it is none. */
+bool cli_compression(cli *c, int32_t *compression);
 
 /* --- names.c -------------------------------------------------------------------------------------------------------
  */

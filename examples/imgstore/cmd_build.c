@@ -56,20 +56,6 @@ typedef struct build {
 /* --- options -------------------------------------------------------------------------------------------------------
  */
 
-static bool read_compression(build *b) {
-  static const char *const names[] = {"gzip", "fast", "zstd", "none"};
-  const char *given = option_value(&b->c->args, OPTION_COMPRESSION);
-  for (int32_t i = 0; given && i < 4; i++) {
-    if (strcmp(names[i], given) != 0)
-      continue;
-    b->options.compression = i;
-    return true;
-  }
-  if (given)
-    cli_usage(b->c, "--compression is gzip, fast, zstd or none, not %s", given);
-  return !given;
-}
-
 static bool read_number(build *b, int id, const char *what, const char *given, uint64_t most, uint64_t *number) {
   if (!given)
     given = option_value(&b->c->args, id);
@@ -99,7 +85,7 @@ static bool read_options(build *b) {
   cli *c = b->c;
   uint64_t level = 0;
   imgstore_build_options_init(&b->options, sizeof b->options);
-  if (!progress_begin(&b->progress, c, &words) || !read_compression(b) ||
+  if (!progress_begin(&b->progress, c, &words) || !cli_compression(b->c, &b->options.compression) ||
       !read_number(b, OPTION_LEVEL, "--level", NULL, 19, &level) || !read_timestamp(b) ||
       !cli_image_format(c, &b->options.format))
     return false;

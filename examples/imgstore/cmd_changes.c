@@ -88,19 +88,6 @@ static const option_group commit_group = {"Options", commit_options};
 
 static const progress_words words = {"Making layer", "Making", "Made", "Layer complete"};
 
-static bool read_compression(cli *c, int32_t *compression) {
-  static const char *const names[] = {"gzip", "fast", "zstd", "none"};
-  const char *given = option_value(&c->args, OPTION_COMPRESSION);
-  for (int32_t i = 0; given && i < 4; i++)
-    if (strcmp(names[i], given) == 0) {
-      *compression = i;
-      return true;
-    }
-  if (given)
-    cli_usage(c, "--compression is gzip, fast, zstd or none, not %s", given);
-  return !given;
-}
-
 /* https://reproducible-builds.org/specs/source-date-epoch/ */
 static bool read_numbers(cli *c, imgstore_commit_options *options) {
   const char *level = option_value(&c->args, OPTION_LEVEL), *time = option_value(&c->args, OPTION_TIMESTAMP);
@@ -163,7 +150,7 @@ static int run_commit(cli *c) {
   job_begin(&j);
   if (!changes)
     cli_message(c, "out of memory");
-  else if (read_compression(c, &options.compression) && read_numbers(c, &options) && progress_begin(&p, c, &words))
+  else if (cli_compression(c, &options.compression) && read_numbers(c, &options) && progress_begin(&p, c, &words))
     status = commit(c, &j, &p, &options);
   job_end(&j);
   progress_free(&p);

@@ -13,6 +13,7 @@ static const option save_command_options[] = {
     ROW_PLATFORM,
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "all platforms that the store has"},
     {OPTION_UNCOMPRESSED, 0, "uncompressed", NULL, "docker-archive in its older form with uncompressed layers"},
+    {OPTION_COMPRESSION, 0, "compression", "gzip|fast|zstd|none", "of the archive as a whole (default: none)"},
     ROW_QUIET,
     ROW_PROGRESS,
     ROW_END};
@@ -38,6 +39,19 @@ bool cli_archive_format(cli *c, int32_t *format) {
   return !name;
 }
 
+bool cli_compression(cli *c, int32_t *compression) {
+  static const char *const names[] = {"gzip", "fast", "zstd", "none"};
+  const char *given = option_value(&c->args, OPTION_COMPRESSION);
+  for (int32_t i = 0; given && i < 4; i++)
+    if (strcmp(names[i], given) == 0) {
+      *compression = i;
+      return true;
+    }
+  if (given)
+    cli_usage(c, "--compression is gzip, fast, zstd or none, not %s", given);
+  return !given;
+}
+
 static int save(cli *c, const char *path, imgstore_save_options *options, job *j, progress *p) {
   imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
@@ -61,12 +75,14 @@ static int run(cli *c) {
   progress p;
   job j;
   imgstore_save_options_init(&options, sizeof options);
-  if (!cli_archive_format(c, &options.format))
+  if (!cli_archive_format(c, &options.format) || !cli_compression(c, &options.compression))
     return CLI_USAGE;
   if (path && strcmp(path, "-") == 0)
     path = NULL;
   if (!path && options.format == IMGSTORE_ARCHIVE_OCI_DIR)
     return cli_usage(c, "a directory needs -o");
+  if (options.format == IMGSTORE_ARCHIVE_OCI_DIR && options.compression != IMGSTORE_COMPRESS_NONE)
+    return cli_usage(c, "--compression is for archives, not for a directory");
   if (!path && isatty(STDOUT_FILENO))
     return cli_usage(c, "will not write an archive to a terminal: use -o FILE or redirect standard output");
   if (option_given(&c->args, OPTION_ALL_PLATFORMS))
@@ -92,9 +108,12 @@ const command command_save = {
         "The archive streams: it can be piped into another program. A file appears when it is complete. The same\n"
         "images give the same bytes. A docker-archive holds an OCI layout as well, with the layers as they are "
         "stored;\n"
-        "'docker load', 'podman load', skopeo and 'imgstore load' read it.",
+        "'docker load', 'podman load', skopeo and 'imgstore load' read it, also with --compression: the name of the "
+        "file\n"
+        "does not matter. Layers are compressed as it is; --uncompressed with --compression makes the smallest file.",
     .examples = "  imgstore save -o alpine.tar alpine\n"
                 "  imgstore save alpine busybox | ssh host imgstore load -i -\n"
+                "  imgstore save --compression gzip -o alpine.tar.gz alpine\n"
                 "  imgstore save --format oci-dir -o alpine alpine:3.20\n",
     .groups = (const option_group *const[]){&save_group, &group_global, NULL},
     .min_words = 1,

@@ -49,6 +49,8 @@ typedef struct imgstore_save_options {
   void *write_data;
   imgstore_event_fn progress;
   void *progress_data;
+  int32_t compression; /**< of the archive as a whole, IMGSTORE_COMPRESS_* of builder.h; default NONE */
+  uint32_t reserved2;  /**< 0 */
 } imgstore_save_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_save_options) of the caller. */
@@ -57,14 +59,16 @@ IMGSTORE_API int32_t imgstore_save_options_init(imgstore_save_options *options, 
 /**
  * Writes images of a store as one archive. names: count of them, as for imgstore_store_image; content that several
  * share is written once, an image that has several of the names once with all of them. path: the file, which appears,
- * or takes the place of the one there, when it is complete and durable (a pipe, terminal or device there is written to
- * as it is); NULL: see options->fd and write. A failed save leaves no file. DOCKER writes an OCI layout with
- * manifest.json beside it and the layers as they are stored: Docker 25 and later, podman and skopeo read it, and
- * digests survive. OCI_DIR makes the directory path, or adds to the layout that is there. Every blob is verified as it
- * is written. options: NULL for the defaults. Errors: IMGSTORE_ENOTFOUND, IMGSTORE_EAMBIGUOUS (names),
- * IMGSTORE_EUNSUPPORTED (an artifact in a docker-archive), IMGSTORE_EINVALID (no images, no or several targets, OCI_DIR
- * without a path), IMGSTORE_ECORRUPT, IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE, IMGSTORE_EIO (with EPIPE when a reader went
- * away), IMGSTORE_ECALLBACK.
+ * or takes the place of the one there, when it is complete and durable (a pipe, terminal or device there, and what is
+ * below /dev/fd and /proc, is written to as it is; the job waits for a reader of a pipe); NULL: see options->fd and
+ * write. A failed save leaves no file. DOCKER writes an OCI layout with manifest.json beside it and the layers as they
+ * are stored: Docker 25 and later, podman and skopeo read it, and digests survive. OCI_DIR makes the directory path, or
+ * adds to the layout that is there. Every blob is verified as it is written. With options->compression all of it is
+ * compressed, which docker load and podman load undo as imgstore_load does; layers that are compressed become hardly
+ * smaller by it, those of IMGSTORE_SAVE_UNCOMPRESSED do. options: NULL for the defaults. Errors: IMGSTORE_ENOTFOUND,
+ * IMGSTORE_EAMBIGUOUS (names), IMGSTORE_EUNSUPPORTED (an artifact in a docker-archive, zstd is not built in),
+ * IMGSTORE_EINVALID (no images, no or several targets, OCI_DIR without a path or compressed), IMGSTORE_ECORRUPT,
+ * IMGSTORE_EDIGEST, IMGSTORE_ENOSPACE, IMGSTORE_EIO (with EPIPE when a reader went away), IMGSTORE_ECALLBACK.
  */
 IMGSTORE_API int32_t imgstore_save(imgstore_store *store, const char *const *names, size_t count, const char *path,
                                    const imgstore_save_options *options, imgstore_error **error);

@@ -7,8 +7,10 @@
 #include "api/result.h"
 #include "engine/archive_jobs.h"
 #include "engine/rootfs.h"
+#include "imgstore/builder.h"
 
-static const imgstore_save_options save_defaults = {.size = sizeof(imgstore_save_options), .fd = -1};
+static const imgstore_save_options save_defaults = {
+    .size = sizeof(imgstore_save_options), .fd = -1, .compression = IMGSTORE_COMPRESS_NONE};
 
 static const imgstore_import_options import_defaults = {.size = sizeof(imgstore_import_options), .fd = -1};
 
@@ -28,7 +30,7 @@ static int32_t check_target(const char *path, int32_t fd, imgstore_write_fn writ
 static int32_t check_save(const imgstore_save_options *o, size_t count, const char *path, ims_error *err) {
   const uint32_t known = IMGSTORE_SAVE_ALL_PLATFORMS | IMGSTORE_SAVE_UNCOMPRESSED;
   const bool docker = o->format == IMGSTORE_ARCHIVE_AUTO || o->format == IMGSTORE_ARCHIVE_DOCKER;
-  if ((o->flags & ~known) || o->reserved)
+  if ((o->flags & ~known) || o->reserved || o->reserved2)
     return ims_fail(err, IMGSTORE_EUNSUPPORTED, "imgstore_save_options: unknown flags %#x", o->flags);
   if (o->format < IMGSTORE_ARCHIVE_AUTO || o->format > IMGSTORE_ARCHIVE_OCI_DIR)
     return ims_fail(err, IMGSTORE_EINVALID, "format: %d is not one of IMGSTORE_ARCHIVE_*", o->format);
@@ -38,6 +40,8 @@ static int32_t check_save(const imgstore_save_options *o, size_t count, const ch
     return ims_fail(err, IMGSTORE_EINVALID, "uncompressed layers: only in a docker-archive of single images");
   if (o->format == IMGSTORE_ARCHIVE_OCI_DIR && !path)
     return ims_fail(err, IMGSTORE_EINVALID, "a directory needs a path");
+  if (o->format == IMGSTORE_ARCHIVE_OCI_DIR && o->compression != IMGSTORE_COMPRESS_NONE)
+    return ims_fail(err, IMGSTORE_EINVALID, "a directory is not compressed as a whole");
   return check_target(path, o->fd, o->write, err);
 }
 

@@ -3,7 +3,8 @@
  *
  * A regular file is written by a task: first without a name where the file system can, then linked, renamed over what
  * was there, and flushed with its folder. A pipe or socket is written by the driving thread, in pieces that do not
- * block, and waited for with the operation's descriptor.
+ * block, and waited for with the operation's descriptor. A pipe with a name that nobody reads cannot be waited for: it
+ * is tried again.
  */
 #include "engine/archive_output.h"
 
@@ -14,16 +15,17 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "base/text.h"
 
 enum {
   RING_CAPACITY = 1 << 20,
   TASK_BUDGET = 4 << 20, /* bytes that one run of the task writes */
   STEP_BUDGET = 1 << 20, /* bytes that one step writes or hands out */
   PIPE_PIECE = 4096,     /* a pipe that can be written to takes so much without blocking */
-  NAME_TRIES = 16
+  READER_INTERVAL = 50   /* milliseconds between two looks for a reader of a pipe */
 };
 
 enum { STATE_OPEN, STATE_DONE, STATE_FAILED };
@@ -48,43 +50,11 @@ static int32_t open_folder(ims_output *o, ims_error *err) {
   return failed ? ims_fail_os(err, failed, "%s: cannot open its folder", o->path) : IMGSTORE_OK;
 }
 
-/* A name next to the final one; nobody else has it. */
-static int32_t make_name(ims_output *o, ims_error *err) {
-  uint64_t random;
-  if (getrandom(&random, sizeof random, 0) != (ssize_t)sizeof random)
-    return ims_fail_os(err, errno, "%s: cannot make a name", o->path);
-  snprintf(o->temp, sizeof o->temp, ".imgstore-%016llx.tmp", (unsigned long long)random);
-  return IMGSTORE_OK;
-}
-
-static int32_t open_named(ims_output *o, ims_error *err) {
-  const ims_sys *sys = o->op->core->sys;
-  for (int i = 0; i < NAME_TRIES; i++) {
-    int32_t rc = make_name(o, err);
-    if (rc)
-      return rc;
-    o->fd = sys->openat(o->dir, o->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
-    if (o->fd >= 0)
-      return IMGSTORE_OK;
-    if (errno != EEXIST)
-      break;
-  }
-  o->temp[0] = '\0';
-  return ims_fail_os(err, errno, "%s: cannot make a file", o->path);
-}
-
 /* A file without a name goes with the process, however that ends. */
 static int32_t open_new_file(ims_output *o, ims_error *err) {
   o->owns_fd = o->is_file = true;
   int32_t rc = open_folder(o, err);
-  if (rc)
-    return rc;
-  o->fd = o->op->core->sys->openat(o->dir, ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
-  if (o->fd >= 0)
-    return IMGSTORE_OK;
-  if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT)
-    return ims_fail_os(err, errno, "%s: cannot make a file", o->path);
-  return open_named(o, err);
+  return rc ? rc : ims_temp_open(o->op->core, o->dir, O_WRONLY, 0666, &o->fd, o->temp, o->path, err);
 }
 
 static int32_t take_descriptor(ims_output *o, int fd, ims_error *err) {
@@ -96,24 +66,58 @@ static int32_t take_descriptor(ims_output *o, int fd, ims_error *err) {
   return IMGSTORE_OK;
 }
 
+static int32_t open_existing(ims_output *o, ims_error *err) {
+  int fd = o->op->core->sys->openat(AT_FDCWD, o->path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+  if (fd < 0 && errno == ENXIO && o->no_reader)
+    return IMGSTORE_EAGAIN;
+  if (fd < 0)
+    return ims_fail_os(err, errno, "%s: cannot open", o->path);
+  o->fd = fd;
+  o->owns_fd = true;
+  o->no_reader = false;
+  return IMGSTORE_OK;
+}
+
+/* Names of what is open already, such as /dev/stdout, are no places for a new file. */
+static bool is_replaceable(const ims_output *o, const struct stat *st) {
+  static const char *const open_files[] = {"/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/"};
+  bool replaceable = S_ISREG(st->st_mode);
+  for (size_t i = 0; i < sizeof open_files / sizeof *open_files; i++)
+    replaceable = replaceable && !ims_starts_with(o->path, open_files[i]);
+  return replaceable;
+}
+
 /* What is there and is no file is written to as it is: a pipe with a name, a terminal, /dev/null. */
 static int32_t open_path(ims_output *o, ims_error *err) {
   const ims_sys *sys = o->op->core->sys;
   struct stat st;
   if (!*name_of(o))
     return ims_fail(err, IMGSTORE_EINVALID, "%s: is no name of a file", o->path);
-  if (sys->fstatat(AT_FDCWD, o->path, &st, 0) || S_ISREG(st.st_mode))
+  if (sys->fstatat(AT_FDCWD, o->path, &st, 0) || is_replaceable(o, &st))
     return open_new_file(o, err);
   if (S_ISDIR(st.st_mode))
     return ims_fail(err, IMGSTORE_EINVALID, "%s: is a directory", o->path);
-  int fd = sys->openat(AT_FDCWD, o->path, O_WRONLY | O_CLOEXEC, 0);
-  if (fd < 0)
-    return ims_fail_os(err, errno, "%s: cannot open", o->path);
-  o->owns_fd = true;
-  return take_descriptor(o, fd, err);
+  o->no_reader = S_ISFIFO(st.st_mode);
+  int32_t rc = open_existing(o, err);
+  if (rc)
+    return rc == IMGSTORE_EAGAIN ? IMGSTORE_OK : rc;
+  return take_descriptor(o, o->fd, err);
 }
 
 static void run_task(ims_task *task);
+static void run_encode_task(ims_task *task);
+
+static int32_t open_encoder(ims_output *o, ims_error *err) {
+  const ims_core *core = o->op->core;
+  ims_task_init(&o->encode_task, &o->op->lane, core->pool, run_encode_task);
+  atomic_init(&o->encode_failed, false);
+  if (o->target.encode == IMS_ENCODE_NONE)
+    return IMGSTORE_OK;
+  if (!ims_ring_init(&o->encoded, &core->alloc, RING_CAPACITY))
+    return ims_fail_nomem(err);
+  ims_ring_attach(&o->encoded, 0);
+  return ims_encoder_new(&o->encoder, &core->alloc, o->target.encode, 0, err);
+}
 
 int32_t ims_output_open(ims_output *o, imgstore_operation *op, const ims_output_target *target, ims_task *producer,
                         ims_error *err) {
@@ -129,9 +133,77 @@ int32_t ims_output_open(ims_output *o, imgstore_operation *op, const ims_output_
   if (!o->path || !ims_ring_init(&o->ring, &op->core->alloc, RING_CAPACITY))
     return ims_fail_nomem(err);
   ims_ring_attach(&o->ring, 0);
+  int32_t rc = open_encoder(o, err);
+  if (rc)
+    return rc;
   if (target->path)
     return open_path(o, err);
   return target->write ? IMGSTORE_OK : take_descriptor(o, target->fd, err);
+}
+
+/* --- compression ----------------------------------------------------------------------------------------------------
+ */
+
+/* What is to be written. */
+static ims_ring *written_ring(ims_output *o) {
+  return o->encoder ? &o->encoded : &o->ring;
+}
+
+/* There is room in it. */
+static void wake_producer(ims_output *o) {
+  ims_task_wake(o->encoder ? &o->encode_task : o->producer);
+}
+
+/* There are bytes in it, or it was closed. */
+static void wake_consumer(ims_output *o) {
+  if (o->is_file)
+    ims_task_wake(&o->task);
+  else
+    ims_lane_signal(&o->op->lane);
+}
+
+/* Fills some of the space. *idle: there is nothing to be compressed. */
+static int32_t encode_piece(ims_output *o, uint8_t *space, size_t room, size_t *used, bool *idle) {
+  const uint8_t *data;
+  size_t made = 0;
+  bool ended = atomic_load(&o->ring.closed), done = false; /* before the ring is looked at */
+  size_t size = ims_ring_data(&o->ring, 0, &data);
+  int32_t rc = IMGSTORE_OK;
+  *used = 0;
+  *idle = !size && !ended;
+  if (size)
+    rc = ims_encoder_run(o->encoder, data, size, used, space, room, &made, &o->encode_err);
+  else if (ended)
+    rc = ims_encoder_finish(o->encoder, space, room, &made, &done, &o->encode_err);
+  ims_ring_consume(&o->ring, 0, *used);
+  ims_ring_commit(&o->encoded, made);
+  if (!rc && done)
+    ims_ring_close(&o->encoded);
+  return rc;
+}
+
+static void run_encode_task(ims_task *task) {
+  ims_output *o = (ims_output *)((char *)task - offsetof(ims_output, encode_task));
+  uint8_t *space;
+  size_t room, used, work = 0;
+  bool idle = false;
+  int32_t rc = IMGSTORE_OK;
+  if (!o->encoder || atomic_load(&o->state) != STATE_OPEN || atomic_load(&o->encode_failed))
+    return;
+  while (!rc && !idle && work < TASK_BUDGET && !atomic_load(&o->encoded.closed) &&
+         (room = ims_ring_space(&o->encoded, &space)) > 0) {
+    rc = encode_piece(o, space, room, &used, &idle);
+    work += used;
+  }
+  if (rc)
+    atomic_store(&o->encode_failed, true);
+  if (work)
+    ims_task_wake(o->producer);
+  if (work >= TASK_BUDGET)
+    ims_task_wake(task);
+  wake_consumer(o);
+  if (rc)
+    ims_lane_signal(&o->op->lane);
 }
 
 /* --- a file ---------------------------------------------------------------------------------------------------------
@@ -145,7 +217,7 @@ static int32_t publish(ims_output *o) {
     return ims_fail_os(&o->err, errno, "%s: cannot flush", o->path);
   if (!o->temp[0]) {
     char link[40];
-    int32_t rc = make_name(o, &o->err);
+    int32_t rc = ims_temp_name(o->temp, o->path, &o->err);
     if (rc)
       return rc;
     snprintf(link, sizeof link, "/proc/self/fd/%d", o->fd);
@@ -174,13 +246,14 @@ static int32_t write_file(ims_output *o) {
   const uint8_t *data;
   size_t size, done, moved = 0;
   int32_t rc = IMGSTORE_OK;
-  while (!rc && moved < TASK_BUDGET && (size = ims_ring_data(&o->ring, 0, &data)) > 0) {
+  ims_ring *ring = written_ring(o);
+  while (!rc && moved < TASK_BUDGET && (size = ims_ring_data(ring, 0, &data)) > 0) {
     rc = write_piece(o, data, size, &done);
-    ims_ring_consume(&o->ring, 0, done);
-    ims_task_wake(o->producer);
+    ims_ring_consume(ring, 0, done);
+    wake_producer(o);
     moved += done;
   }
-  if (!rc && ims_ring_at_end(&o->ring, 0)) {
+  if (!rc && ims_ring_at_end(ring, 0)) {
     rc = publish(o);
     if (!rc)
       atomic_store(&o->state, STATE_DONE);
@@ -254,29 +327,32 @@ bool ims_output_flush(ims_output *o, ims_buf *staged, size_t *at) {
 }
 
 void ims_output_fed(ims_output *o) {
-  if (o->is_file)
-    ims_task_wake(&o->task);
+  if (o->encoder)
+    ims_task_wake(&o->encode_task);
   else
-    ims_lane_signal(&o->op->lane);
+    wake_consumer(o);
 }
 
 static int32_t advance_stream(ims_output *o) {
   const uint8_t *data;
   size_t size, done = 1, moved = 0;
-  int32_t rc = IMGSTORE_OK;
+  ims_ring *ring = written_ring(o);
+  int32_t rc = o->no_reader ? open_existing(o, &o->op->err) : IMGSTORE_OK;
+  if (rc)
+    return rc;
   if (o->awaited)
     ims_operation_forget(o->op, o->fd);
   o->awaited = false;
-  while (!rc && done && moved < STEP_BUDGET && (size = ims_ring_data(&o->ring, 0, &data)) > 0) {
+  while (!rc && done && moved < STEP_BUDGET && (size = ims_ring_data(ring, 0, &data)) > 0) {
     rc = o->target.write ? hand_out(o, data, size, &done) : write_stream(o, data, size, &done);
-    ims_ring_consume(&o->ring, 0, done);
+    ims_ring_consume(ring, 0, done);
     moved += done;
   }
   if (moved)
-    ims_task_wake(o->producer);
+    wake_producer(o);
   if (rc)
     return rc;
-  if (ims_ring_at_end(&o->ring, 0))
+  if (ims_ring_at_end(ring, 0))
     return IMGSTORE_OK;
   if (!done)
     rc = ims_operation_await(o->op, o->fd, o->awaited = true, &o->op->err);
@@ -285,7 +361,15 @@ static int32_t advance_stream(ims_output *o) {
   return rc ? rc : IMGSTORE_EAGAIN;
 }
 
+int32_t ims_output_timeout(const ims_output *o) {
+  return o->no_reader ? READER_INTERVAL : -1;
+}
+
 int32_t ims_output_advance(ims_output *o) {
+  if (atomic_load(&o->encode_failed)) {
+    o->op->err = o->encode_err;
+    return ims_error_prefix(&o->op->err, "%s", o->path);
+  }
   if (!o->is_file)
     return advance_stream(o);
   switch (atomic_load(&o->state)) {
@@ -304,9 +388,10 @@ void ims_output_end(ims_output *o) {
     return;
   const ims_core *core = o->op->core;
   o->opened = false;
-  atomic_store(&o->state, STATE_FAILED);    /* from here on the task does nothing */
-  for (int round = 0; round < 2; round++) { /* each may have queued the other while it ran for the last time */
+  atomic_store(&o->state, STATE_FAILED);    /* from here on the tasks do nothing */
+  for (int round = 0; round < 3; round++) { /* each may have queued the next while it ran for the last time */
     ims_task_stop(o->producer);
+    ims_task_stop(&o->encode_task);
     ims_task_stop(&o->task);
   }
   if (o->temp[0])
@@ -319,5 +404,8 @@ void ims_output_end(ims_output *o) {
     core->sys->close(o->dir);
   if (o->ring.data)
     ims_ring_free(&o->ring);
+  if (o->encoded.data)
+    ims_ring_free(&o->encoded);
+  ims_encoder_free(o->encoder);
   ims_free(&core->alloc, o->path);
 }

@@ -172,6 +172,8 @@ static int32_t client_timeout(ims_client *client, int64_t now) {
 static int32_t timeout(imgstore_operation *op, int64_t now) {
   publish *p = publish_of(op);
   int32_t wait = sooner(client_timeout(p->source, now), client_timeout(p->client, now));
+  if (p->archive)
+    wait = sooner(wait, publish_archive_timeout(p->archive));
   return p->blobs_busy && op->progress ? sooner(wait, IMS_PROGRESS_INTERVAL) : wait;
 }
 

@@ -159,6 +159,8 @@ int32_t publish_find_mounts(publish *p);
 int32_t publish_set_archive(publish *p, const char *path, int32_t format, bool plain);
 /** Writes it, when the graph is known; IMGSTORE_OK when it is there. */
 int32_t publish_advance_archive(publish_archive *archive, int64_t now);
+/** Milliseconds until its turn although nothing happened; -1: none. */
+int32_t publish_archive_timeout(const publish_archive *archive);
 /** Stops it: without its end it leaves no file. NULL is accepted, as below. */
 void publish_end_archive(publish_archive *archive);
 void publish_free_archive(publish_archive *archive);

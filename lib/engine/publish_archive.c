@@ -407,7 +407,7 @@ static int32_t produce(publish_archive *a) {
 }
 
 static int32_t start(publish_archive *a) {
-  const ims_output_target target = {a->path, -1, NULL, NULL};
+  const ims_output_target target = {a->path, -1, NULL, NULL, IMS_ENCODE_NONE};
   publish *p = a->job;
   a->started = true;
   p->blobs_busy = 1; /* progress is told */
@@ -423,6 +423,10 @@ int32_t publish_advance_archive(publish_archive *a, int64_t now) {
   if (!rc && !atomic_load(&a->output.ring.closed))
     rc = produce(a);
   return rc ? rc : ims_output_advance(&a->output);
+}
+
+int32_t publish_archive_timeout(const publish_archive *a) {
+  return ims_output_timeout(&a->output);
 }
 
 void publish_end_archive(publish_archive *a) {

@@ -6,9 +6,10 @@
 
 #include "compress/decoder.h"
 #include "engine/archive_jobs.h"
-#include "engine/archive_output.h"
+#include "engine/compression.h"
 #include "engine/content.h"
 #include "engine/save_plan.h"
+#include "engine/tar_job.h"
 #include "tar/writer.h"
 
 enum {
@@ -20,12 +21,10 @@ enum {
 enum { AT_BEGIN, AT_COUNT, AT_HEADER, AT_CONTENT, AT_PADDING };
 
 typedef struct save_job {
-  imgstore_operation op; /* first member */
-  ims_task task;
+  ims_tar_job base; /* first member */
   imgstore_store *store;
   ims_lease lease;
   ims_save_plan plan;
-  ims_output output;
   char *platform;
   size_t reported; /* members that progress told of */
 
@@ -33,20 +32,12 @@ typedef struct save_job {
   int at;
   imgstore_stream *stream;
   uint64_t size, done; /* of the member's content */
-  ims_buf staged;      /* headers and padding, and how much of them is in the ring */
-  size_t staged_at;
   uint8_t *piece;
-  ims_error err;
-  atomic_bool failed;
   _Atomic size_t current; /* the member that the task is at */
   _Atomic uint64_t moved; /* bytes of its content */
   uint64_t reported_bytes;
   int64_t reported_at;
 } save_job;
-
-static save_job *job_of(ims_task *task) {
-  return (save_job *)((char *)task - offsetof(save_job, task));
-}
 
 /* --- the task -------------------------------------------------------------------------------------------------------
  */
@@ -57,7 +48,7 @@ static ims_save_member *member_of(save_job *j) {
 }
 
 static int32_t open_member(save_job *j, const ims_save_member *m) {
-  return ims_stream_open(&j->stream, j->store, &m->digest, m->format, &m->expected, &j->err);
+  return ims_stream_open(&j->stream, j->store, &m->digest, m->format, &m->expected, &j->base.err);
 }
 
 static void close_member(save_job *j) {
@@ -80,7 +71,7 @@ static int32_t count(save_job *j, const ims_save_member *m, size_t *work) {
   size_t got = 1;
   int32_t rc = IMGSTORE_OK;
   while (!rc && got && *work < TASK_BUDGET) {
-    rc = ims_stream_read(j->stream, j->piece, COUNT_PIECE, &got, &j->err);
+    rc = ims_stream_read(j->stream, j->piece, COUNT_PIECE, &got, &j->base.err);
     j->size += got;
     *work += got;
   }
@@ -100,12 +91,12 @@ static int32_t stage_header(save_job *j, const ims_save_member *m) {
   entry.mode = m->kind == IMS_MEMBER_FOLDER ? 0755 : 0644;
   entry.size = entry.data_size = m->kind == IMS_MEMBER_FOLDER ? 0 : j->size;
   j->at = AT_CONTENT;
-  return ims_tar_put_entry(&j->staged, &entry, &j->err);
+  return ims_tar_put_entry(&j->base.staged, &entry, &j->base.err);
 }
 
 static int32_t read_content(save_job *j, const ims_save_member *m, uint8_t *space, size_t room, size_t *got) {
   if (m->kind == IMS_MEMBER_BLOB)
-    return ims_stream_read(j->stream, space, room, got, &j->err);
+    return ims_stream_read(j->stream, space, room, got, &j->base.err);
   uint64_t left = j->size - j->done;
   *got = left < room ? (size_t)left : room;
   if (*got)
@@ -118,12 +109,12 @@ static int32_t copy(save_job *j, const ims_save_member *m, size_t *work) {
   uint8_t *space;
   size_t room, got = 1;
   int32_t rc = IMGSTORE_OK;
-  while (!rc && got && *work < TASK_BUDGET && (room = ims_ring_space(&j->output.ring, &space)) > 0) {
+  while (!rc && got && *work < TASK_BUDGET && (room = ims_ring_space(&j->base.output.ring, &space)) > 0) {
     rc = m->kind == IMS_MEMBER_FOLDER ? (int32_t)(got = 0) : read_content(j, m, space, room, &got);
     if (!rc && got > j->size - j->done)
-      return ims_fail(&j->err, IMGSTORE_ECORRUPT, "blob %s: is longer than it was", m->digest.text);
+      return ims_fail(&j->base.err, IMGSTORE_ECORRUPT, "blob %s: is longer than it was", m->digest.text);
     if (!rc)
-      ims_ring_commit(&j->output.ring, got);
+      ims_ring_commit(&j->base.output.ring, got);
     j->done += got;
     *work += got;
     atomic_store(&j->moved, j->done);
@@ -131,7 +122,7 @@ static int32_t copy(save_job *j, const ims_save_member *m, size_t *work) {
   if (rc || got)
     return rc;
   if (j->done != j->size)
-    return ims_fail(&j->err, IMGSTORE_ECORRUPT, "blob %s: is shorter than it was", m->digest.text);
+    return ims_fail(&j->base.err, IMGSTORE_ECORRUPT, "blob %s: is shorter than it was", m->digest.text);
   close_member(j);
   j->at = AT_PADDING;
   return IMGSTORE_OK;
@@ -141,10 +132,10 @@ static int32_t stage_padding(save_job *j) {
   static const char zeros[512];
   j->at = AT_BEGIN;
   atomic_fetch_add(&j->current, 1);
-  int32_t rc = ims_buf_append(&j->staged, zeros, ims_tar_padding(j->size));
+  int32_t rc = ims_buf_append(&j->base.staged, zeros, ims_tar_padding(j->size));
   if (!rc && !member_of(j))
-    rc = ims_tar_put_end(&j->staged);
-  return rc ? ims_fail_nomem(&j->err) : IMGSTORE_OK;
+    rc = ims_tar_put_end(&j->base.staged);
+  return rc ? ims_fail_nomem(&j->base.err) : IMGSTORE_OK;
 }
 
 static int32_t advance_member(save_job *j, const ims_save_member *m, size_t *work) {
@@ -163,31 +154,30 @@ static int32_t advance_member(save_job *j, const ims_save_member *m, size_t *wor
 }
 
 static void run_task(ims_task *task) {
-  save_job *j = job_of(task);
+  save_job *j = (save_job *)ims_tar_job_of(task);
   size_t work = 0;
   int32_t rc = IMGSTORE_OK;
   bool room = true;
   const ims_save_member *m;
-  if (atomic_load(&j->failed) || atomic_load(&j->output.ring.closed))
+  if (atomic_load(&j->base.failed) || atomic_load(&j->base.output.ring.closed))
     return;
-  while (!rc && work < TASK_BUDGET && (room = ims_output_flush(&j->output, &j->staged, &j->staged_at)) &&
+  while (!rc && work < TASK_BUDGET && (room = ims_output_flush(&j->base.output, &j->base.staged, &j->base.staged_at)) &&
          (m = member_of(j)) != NULL) {
     uint8_t *space;
-    room = j->at != AT_CONTENT || ims_ring_space(&j->output.ring, &space) > 0;
+    room = j->at != AT_CONTENT || ims_ring_space(&j->base.output.ring, &space) > 0;
     if (!room)
       break;
     rc = advance_member(j, m, &work);
   }
   if (rc) {
-    atomic_store(&j->failed, true);
-    ims_lane_signal(&j->op.lane);
+    ims_tar_job_fail(&j->base);
     return;
   }
-  if (room && !member_of(j) && !j->staged.size)
-    ims_ring_close(&j->output.ring);
+  if (room && !member_of(j) && !j->base.staged.size)
+    ims_ring_close(&j->base.output.ring);
   else if (room)
-    ims_task_wake(&j->task);
-  ims_output_fed(&j->output);
+    ims_task_wake(&j->base.task);
+  ims_output_fed(&j->base.output);
 }
 
 /* --- the driver -----------------------------------------------------------------------------------------------------
@@ -198,7 +188,7 @@ static bool is_told(const ims_save_member *m) {
 }
 
 static int32_t tell(save_job *j, int32_t type, const ims_save_member *m, uint64_t done) {
-  return ims_operation_event(&j->op, type, m->object, m->digest.text, NULL, done, m->size > done ? m->size : done);
+  return ims_operation_event(&j->base.op, type, m->object, m->digest.text, NULL, done, m->size > done ? m->size : done);
 }
 
 /* Each blob begins, moves and is complete. */
@@ -221,51 +211,37 @@ static int32_t report(save_job *j, int64_t now) {
 
 static int32_t advance(imgstore_operation *op, int64_t now) {
   save_job *j = (save_job *)op;
-  int32_t rc = ims_output_advance(&j->output);
+  int32_t rc = ims_tar_job_advance(&j->base);
   if (rc && rc != IMGSTORE_EAGAIN)
     return rc;
-  if (atomic_load(&j->failed)) {
-    op->err = j->err;
-    return j->err.code ? j->err.code : IMGSTORE_EIO;
-  }
   int32_t told = report(j, now);
   return told ? told : rc;
-}
-
-static int32_t timeout(imgstore_operation *op, int64_t now) {
-  (void)now;
-  return op->progress ? IMS_PROGRESS_INTERVAL : -1;
 }
 
 static void end(imgstore_operation *op, int32_t result) {
   save_job *j = (save_job *)op;
   (void)result;
-  ims_output_end(&j->output);
-  ims_task_stop(&j->task);
+  ims_tar_job_end(&j->base);
   close_member(j);
   ims_lease_close(&j->lease);
 }
 
 static void destroy(imgstore_operation *op) {
   save_job *j = (save_job *)op;
-  ims_core *core = ims_core_ref(op->core);
+  const ims_alloc *alloc = &op->core->alloc;
   ims_save_plan_free(&j->plan);
-  ims_buf_free(&j->staged);
-  ims_free(&core->alloc, j->piece);
-  ims_free(&core->alloc, j->platform);
-  ims_store_unref(j->store);
-  ims_operation_clean(op);
-  ims_free(&core->alloc, j);
-  ims_core_unref(core);
+  ims_free(alloc, j->piece);
+  ims_free(alloc, j->platform);
+  ims_store_unref(j->store); /* the operation keeps the core */
+  ims_tar_job_clean(&j->base);
 }
 
-static const ims_job save_job_type = {advance, timeout, end, destroy};
+static const ims_tar_job_type save_job_type = {
+    {advance, ims_tar_job_timeout, end, destroy}, sizeof(save_job), run_task, 1 << 20};
 
-static int32_t setup(save_job *j, const char *const *names, size_t count_of_names, const char *path,
-                     const imgstore_save_options *options, ims_error *err) {
-  const ims_alloc *alloc = &j->op.core->alloc;
-  const ims_output_target target = {path, path ? -1 : options->fd, path || options->fd >= 0 ? NULL : options->write,
-                                    options->write_data};
+static int32_t make_plan(save_job *j, const char *const *names, size_t count_of_names,
+                         const imgstore_save_options *options, ims_error *err) {
+  const ims_alloc *alloc = &j->base.op.core->alloc;
   ims_save_plan *plan = &j->plan;
   plan->lease = &j->lease;
   plan->docker = options->format != IMGSTORE_ARCHIVE_OCI;
@@ -279,33 +255,28 @@ static int32_t setup(save_job *j, const char *const *names, size_t count_of_name
   plan->platform_text = j->platform;
   int32_t rc = ims_lease_open(&j->lease, j->store, err);
   plan->store = j->store;
-  if (!rc)
-    rc = ims_save_plan_make(plan, names, count_of_names, err);
-  return rc ? rc : ims_output_open(&j->output, &j->op, &target, &j->task, err);
+  return rc ? rc : ims_save_plan_make(plan, names, count_of_names, err);
 }
 
 int32_t ims_save_start(imgstore_operation **op, imgstore_store *store, const char *const *names, size_t count_of_names,
                        const char *path, const imgstore_save_options *options, ims_error *err) {
-  ims_core *core = store->core;
+  ims_output_target target = {path, options->fd, options->write, options->write_data, IMS_ENCODE_NONE};
+  ims_tar_job *base;
   *op = NULL;
-  save_job *j = ims_calloc(&core->alloc, 1, sizeof *j);
-  if (!j)
-    return ims_fail_nomem(err);
-  int32_t rc = ims_operation_init(&j->op, core, &save_job_type, options->progress, options->progress_data, err);
-  if (rc) {
-    ims_free(&core->alloc, j);
+  int32_t rc = ims_compression_encode(options->compression, &target.encode, err);
+  if (!rc)
+    rc = ims_tar_job_new(&base, &save_job_type, store, options->progress, options->progress_data, err);
+  if (rc)
     return rc;
-  }
-  bool concurrent = store->storage.flags & IMGSTORE_STORAGE_CONCURRENT;
-  ims_task_init(&j->task, &j->op.lane, concurrent ? core->pool : NULL, run_task);
-  ims_buf_init(&j->staged, &core->alloc, 1 << 20);
+  save_job *j = (save_job *)base;
   j->store = ims_store_ref(store);
-  rc = setup(j, names, count_of_names, path, options, err);
+  rc = make_plan(j, names, count_of_names, options, err);
+  if (!rc)
+    rc = ims_tar_job_begin(base, &target, err);
   if (rc) {
-    ims_operation_free(&j->op);
+    ims_operation_free(&base->op);
     return rc;
   }
-  ims_task_wake(&j->task);
-  *op = &j->op;
+  *op = &base->op;
   return IMGSTORE_OK;
 }

@@ -264,7 +264,7 @@ MEMBER(imgstore_pull_options, layers, 56, 8);
 MEMBER(imgstore_pull_options, progress, 64, 8);
 MEMBER(imgstore_pull_options, progress_data, 72, 8);
 
-STRUCT(imgstore_save_options, 64);
+STRUCT(imgstore_save_options, 72);
 MEMBER(imgstore_save_options, size, 0, 8);
 MEMBER(imgstore_save_options, flags, 8, 4);
 MEMBER(imgstore_save_options, format, 12, 4);
@@ -275,6 +275,8 @@ MEMBER(imgstore_save_options, write, 32, 8);
 MEMBER(imgstore_save_options, write_data, 40, 8);
 MEMBER(imgstore_save_options, progress, 48, 8);
 MEMBER(imgstore_save_options, progress_data, 56, 8);
+MEMBER(imgstore_save_options, compression, 64, 4);
+MEMBER(imgstore_save_options, reserved2, 68, 4);
 
 STRUCT(imgstore_export_options, 48);
 MEMBER(imgstore_export_options, size, 0, 8);

@@ -3,10 +3,13 @@ import hashlib
 import io
 import json
 import os
+import signal
+import stat
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -25,6 +28,11 @@ def setUpModule():
     folder = tempfile.mkdtemp(prefix="imgstore-archive-")
     unittest.addModuleCleanup(program.remove_tree, folder)
     SHARED["busybox"] = images.busybox(os.path.join(folder, "busybox"))
+
+
+def read(path):
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def skopeo(*arguments):
@@ -106,6 +114,57 @@ class Save(ArchiveCase):
                 self.assertEqual(data, two.read())
             piped = self.imgstore("save", "-q", *words, NAME)
             self.assertEqual(piped.raw, data)
+
+    def test_compressed_as_a_whole(self):
+        for words in ((), ("--uncompressed",), ("--format", "oci-archive")):
+            plain = read(self.save(NAME, *words))
+            for how, tool in (("gzip", "gzip"), ("fast", "gzip"), ("zstd", "zstd"), ("none", None)):
+                with self.subTest(how=how, words=words):
+                    packed = self.save(NAME, *words, "--compression", how, path="packed")
+                    unpack = "cat" if how == "none" else f"{tool} -dc"
+                    self.assertEqual(run_tool("sh", "-c", f'{unpack} <"$0"', packed), plain)
+                    piped = self.imgstore("save", "-q", *words, "--workers", 2, "--compression", how, NAME)
+                    self.assertEqual(piped.raw, read(packed))
+
+    def test_compressed_is_loaded_as_it_was(self):
+        plain = read(self.save(NAME))
+        for how in ("gzip", "zstd"):
+            packed, root = self.save(NAME, "--compression", how, path="packed"), self.path("root-" + how)
+            self.load(packed, root=root)
+            self.assertEqual(self.imgstore("save", "-q", NAME, root=root).raw, plain)
+            packed = self.save(NAME, "--format", "oci-archive", "--compression", how, path="packed-oci")
+            config = json.loads(skopeo("inspect", "--config", f"oci-archive:{packed}"))
+            self.assertEqual(config["rootfs"]["diff_ids"], self.image["RootFS"]["Layers"])
+
+    def test_compression_that_there_is_not(self):
+        for words in (("--compression", "bzip2"), ("--format", "oci-dir", "--compression", "gzip")):
+            result = self.imgstore("save", "-q", *words, "-o", self.path("x"), NAME)
+            self.assertEqual(result.code, 2)
+            self.assertIn("--compression is", result.err)
+            self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_into_a_pipe_with_a_name(self):
+        pipe, plain = self.path("pipe"), self.save(NAME)
+        os.mkfifo(pipe)
+        child = self.start("save", "-q", "-o", pipe, NAME)
+        time.sleep(0.5)
+        self.assertIsNone(child.poll())
+        self.assertEqual(read(pipe), read(plain))
+        self.assertEqual(child.wait(10), 0)
+        for command in (["save", "-o", pipe, NAME], ["export", "-o", pipe, NAME],
+                        ["copy", f"store:{NAME}", f"docker-archive:{pipe}"]):
+            child = self.start(*command)
+            time.sleep(0.5)
+            self.assertIsNone(child.poll())
+            child.send_signal(signal.SIGINT)
+            self.assertEqual(child.wait(5), 130)
+        self.assertTrue(stat.S_ISFIFO(os.stat(pipe).st_mode))
+
+    def test_standard_output_by_its_name(self):
+        target, plain = os.readlink("/dev/stdout"), self.save(NAME)
+        run_tool("sh", "-c", '"$@" >"$0"', self.path("out"), *self.command(["save", "-q", "-o", "/dev/stdout", NAME]))
+        self.assertEqual(read(self.path("out")), read(plain))
+        self.assertEqual(os.readlink("/dev/stdout"), target)
 
     def test_shared_layers_once(self):
         self.load(self.layout([Layer([entry("data/"), entry("data/a", noise(5000))]),
@@ -620,6 +679,10 @@ class OtherStores(ArchiveCase):
             for name in names:
                 self.assertEqual("sha256:" + self.succeed("podman", "image", "inspect", "-f", "{{.Id}}", name).strip(),
                                  self.inspect(NAME)["Id"])
+            self.succeed("podman", "rmi", "-af")
+        for words in ((), ("--compression", "gzip"), ("--compression", "zstd")):
+            self.ok("save", "-q", *words, "-o", self.path("x.tar"), NAME)
+            self.succeed("podman", "load", "-i", self.path("x.tar"))
             self.succeed("podman", "rmi", "-af")
         self.ok("save", "-q", "-o", self.path("x.tar"), NAME)
         self.succeed("podman", "load", "-i", self.path("x.tar"))
