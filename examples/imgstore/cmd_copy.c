@@ -13,6 +13,7 @@ static const option copy_options[] = {
     ROW_PLATFORM,
     {OPTION_ALL_PLATFORMS, 'a', "all-platforms", NULL, "copy the images of all platforms and their index"},
     {OPTION_DRY_RUN, 0, "dry-run", NULL, "copy nothing, say what would be copied"},
+    {OPTION_TMPDIR, 0, "tmpdir", "DIR", "folder for temporary files (default: $TMPDIR, or /var/tmp)"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name"},
     {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line about everything"},
     ROW_PROGRESS,
@@ -43,6 +44,9 @@ static bool read_options(copying *p) {
     p->options.flags |= IMGSTORE_COPY_ALL_PLATFORMS;
   if (p->view.dry_run)
     p->options.flags |= IMGSTORE_COPY_DRY_RUN;
+  p->options.temp_dir = option_value(&c->args, OPTION_TMPDIR);
+  if (!p->options.temp_dir)
+    p->options.temp_dir = getenv("TMPDIR");
   p->options.progress = progress_event;
   p->options.progress_data = &p->progress;
   if (p->options.platform && option_given(&c->args, OPTION_ALL_PLATFORMS)) {
@@ -95,11 +99,15 @@ const command command_copy = {
         "  oci:DIR[:TAG]                               an image in an OCI layout\n"
         "  oci-archive:FILE[:TAG]                      an OCI layout as a tar\n"
         "  docker-archive:FILE[:NAME]                  what 'docker save' writes\n"
-        "The layers stream through memory; nothing of them is kept. An archive that is copied from is a regular file\n"
-        "that is not compressed as a whole; 'imgstore load' reads any other into the store.",
+        "The layers stream through memory; nothing of them is kept. FILE ends at the first colon; one that belongs to "
+        "it\n"
+        "is written \\:. An archive that is copied from may be compressed as a whole, or be a pipe (/dev/stdin): it is "
+        "then\n"
+        "decompressed into a temporary file, which has no name.",
     .examples = "  imgstore copy docker://alpine docker://registry.example/mirror/alpine\n"
                 "  imgstore copy -a docker://registry.example/app:1 oci:layout:1\n"
-                "  imgstore copy --dry-run docker://alpine:3.20 store:alpine:3.20\n",
+                "  imgstore copy --dry-run docker://alpine:3.20 store:alpine:3.20\n"
+                "  imgstore copy docker-archive:images.tar.gz:alpine:3.20 docker://registry.example/alpine\n",
     .groups = (const option_group *const[]){&copy_group, &group_registry, &group_global, NULL},
     .min_words = 2,
     .max_words = 2,

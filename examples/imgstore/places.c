@@ -56,13 +56,21 @@ static int open_layout(place *p, cli *c, const char *location, int role) {
   return code ? cli_failed(c, code, &error) : CLI_OK;
 }
 
-/* FILE[:NAME]; a name may have slashes and colons, so what is before the first colon is the file. */
+/* FILE[:NAME]; a name may have slashes and colons, so the file ends at the first colon that has no backslash. */
+static void split_archive(place *p, const char *location) {
+  const char *at = location;
+  for (; *at && *at != ':'; at++) {
+    if (at[0] == '\\' && at[1] == ':')
+      at++;
+    text_add_bytes(&p->dir, at, 1);
+  }
+  text_add(&p->name, *at ? at + 1 : "");
+}
+
 static int open_archive(place *p, cli *c, const char *location, int role, int32_t format) {
-  const char *colon = strchr(location, ':');
   if (role & PLACE_REPOSITORY)
     return cli_usage(c, "%s: an archive is no place for tags", location);
-  text_add_bytes(&p->dir, location, colon ? (size_t)(colon - location) : strlen(location));
-  text_add(&p->name, colon ? colon + 1 : "");
+  split_archive(p, location);
   if (!p->dir.size)
     return cli_usage(c, "%s: the file of an archive is missing", location);
   if (role & PLACE_DESTINATION && format == IMGSTORE_ARCHIVE_OCI)

@@ -70,9 +70,10 @@ enum {
  * image layout is a store that imgstore_store_open opens (with IMGSTORE_STORE_READ_ONLY | IMGSTORE_STORE_NO_CREATE to
  * copy from it). An archive is the path of a file; see archive.h.
  *
- * An archive that is copied from is read where it is, nothing of it is kept: it must be a regular file that is not
- * compressed as a whole, and layers outside of an OCI layout must not be compressed (IMGSTORE_EUNSUPPORTED: load it
- * into a store first). Its documents are read at the start of the job.
+ * An archive that is copied from is read where it is, nothing of it is kept. What cannot be read so - a pipe, a device,
+ * a file that is compressed as a whole (gzip, zstd) - is first decompressed into a temporary file, which has no name
+ * and takes as much room as the tar; see imgstore_copy_options. A layer outside of an OCI layout that is compressed is
+ * read once more, to find its digest. All of this is work of the job, not of its start.
  */
 typedef struct imgstore_place {
   size_t size;            /**< sizeof(imgstore_place) */
@@ -109,6 +110,7 @@ typedef struct imgstore_copy_options {
   size_t mount_count;
   imgstore_event_fn progress;
   void *progress_data;
+  const char *temp_dir; /**< folder of temporary files (see imgstore_place); NULL: /var/tmp */
 } imgstore_copy_options;
 
 /** Fills *options with the defaults. size: sizeof(imgstore_copy_options) of the caller. */
@@ -122,8 +124,8 @@ IMGSTORE_API int32_t imgstore_place_init(imgstore_place *place, size_t size);
  * through bounded memory and are verified on the way; nothing of them is kept. An archive that is copied to appears
  * when it is complete and durable, as with imgstore_save; it holds that one image. The report is that of a push.
  * Errors: those of imgstore_push and imgstore_pull, IMGSTORE_EAMBIGUOUS (a name that several images of a store have);
- * with archives those of imgstore_load and imgstore_save, IMGSTORE_EUNSUPPORTED (see imgstore_place). What is wrong
- * with an archive is told with its path and the member.
+ * with archives those of imgstore_load and imgstore_save, and of the folder of temporary files. What is wrong with an
+ * archive is told with its path and the member.
  */
 IMGSTORE_API int32_t imgstore_copy(const imgstore_place *source, const imgstore_place *destination,
                                    const imgstore_copy_options *options, imgstore_report **report,

@@ -33,13 +33,21 @@ static int32_t take_descriptor(ims_input *in, ims_error *err) {
 
 static void run_task(ims_task *task);
 
+/* A pipe without a writer opens as well: that is waited for like its bytes. */
+int ims_input_open_path(const ims_core *core, const char *path, ims_error *err) {
+  int fd = core->sys->openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, 0);
+  if (fd < 0)
+    ims_fail_os(err, errno, "%s: cannot open", path);
+  return fd;
+}
+
 int32_t ims_input_open(ims_input *in, imgstore_operation *op, const char *path, int fd, ims_task *consumer,
                        ims_error *err) {
   const ims_core *core = op->core;
   memset(in, 0, sizeof *in);
   in->op = op;
   in->consumer = consumer;
-  in->fd = path ? -1 : fd;
+  in->fd = fd;
   in->opened = true;
   atomic_init(&in->full, false);
   atomic_init(&in->failed, false);
@@ -49,10 +57,10 @@ int32_t ims_input_open(ims_input *in, imgstore_operation *op, const char *path, 
   if (!in->name || !in->out || !ims_ring_init(&in->ring, &core->alloc, RING_CAPACITY))
     return ims_fail_nomem(err);
   ims_ring_attach(&in->ring, 0);
-  if (path) {
-    in->fd = core->sys->openat(AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NOCTTY, 0);
+  if (fd < 0) {
+    in->fd = ims_input_open_path(core, path, err);
     if (in->fd < 0)
-      return ims_fail_os(err, errno, "%s: cannot open", path);
+      return err->code;
     in->owns_fd = true;
   }
   int32_t rc = take_descriptor(in, err);
@@ -138,8 +146,14 @@ int32_t ims_input_advance(ims_input *in) {
   return in->is_file || atomic_load(&in->ring.closed) ? IMGSTORE_OK : read_stream(in);
 }
 
-uint64_t ims_input_position(ims_input *in) {
-  return atomic_load(&in->ring.written);
+int32_t ims_input_report(ims_input *in, int64_t now) {
+  uint64_t position = atomic_load(&in->ring.written);
+  if (now - in->reported_at < IMS_PROGRESS_INTERVAL || position == in->reported)
+    return IMGSTORE_OK;
+  in->reported_at = now;
+  in->reported = position;
+  return ims_operation_event(in->op, IMGSTORE_EVENT_DOWNLOADING, IMGSTORE_OBJECT_NONE, NULL, in->name, position,
+                             in->total);
 }
 
 /* --- emptying -------------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ typedef struct ims_input {
   ims_ring ring;
   atomic_bool full, failed;
   ims_error err; /**< of the task */
+  int64_t reported_at;
+  uint64_t reported;
 
   /* of the consumer */
   bool started;
@@ -30,9 +32,11 @@ typedef struct ims_input {
   size_t lent; /**< bytes of the ring that the consumer looks at */
 } ims_input;
 
+/** Opens a file, a pipe or a device, without waiting for anything; -1 with *err. */
+int ims_input_open_path(const ims_core *core, const char *path, ims_error *err);
 /**
- * path: to open, or NULL: fd is read and stays open. consumer: the task that calls ims_input_next; it is initialised
- * already.
+ * fd: read from, and left open; -1: path is opened. path: the name for messages; with fd it may be NULL. consumer: the
+ * task that calls ims_input_next; it is initialised already.
  */
 int32_t ims_input_open(ims_input *input, imgstore_operation *op, const char *path, int fd, ims_task *consumer,
                        ims_error *err);
@@ -43,8 +47,8 @@ int32_t ims_input_open(ims_input *input, imgstore_operation *op, const char *pat
 int32_t ims_input_next(ims_input *input, const uint8_t **data, size_t *size, ims_error *err);
 /** Driver's side: reads what can be read now. IMGSTORE_OK, or the failure in op->err. */
 int32_t ims_input_advance(ims_input *input);
-/** Bytes read so far. */
-uint64_t ims_input_position(ims_input *input);
+/** Driver's side: tells progress, now and then. */
+int32_t ims_input_report(ims_input *input, int64_t now);
 /** Stops the consumer and closes. Does nothing when it was not opened. */
 void ims_input_end(ims_input *input);
 

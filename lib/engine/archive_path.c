@@ -88,3 +88,23 @@ bool ims_archive_path_is_legacy(const char *path) {
   const char *slash = strchr(path, '/');
   return strcmp(path, "repositories") == 0 || (slash && (!strcmp(slash, "/VERSION") || !strcmp(slash, "/json")));
 }
+
+static bool ends_with(const char *text, size_t size, const char *ending) {
+  size_t length = strlen(ending);
+  return size > length && ims_equal_fold_n(text + size - length, length, ending, length);
+}
+
+size_t ims_archive_base_name(const char *path, bool archive, const char **base) {
+  static const char *const endings[] = {".gz", ".zst", ".tar", ".tgz", ".tzst"};
+  size_t end = strlen(path);
+  while (end > 1 && path[end - 1] == '/')
+    end--;
+  size_t start = end;
+  while (start > 0 && path[start - 1] != '/')
+    start--;
+  for (size_t i = 0; archive && i < sizeof endings / sizeof *endings; i++)
+    if (ends_with(path + start, end - start, endings[i]))
+      end -= strlen(endings[i]);
+  *base = path + start;
+  return end - start;
+}

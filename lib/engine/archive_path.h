@@ -5,6 +5,7 @@
 #define IMS_ENGINE_ARCHIVE_PATH_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "oci/digest.h"
 
@@ -22,5 +23,11 @@ bool ims_archive_path_digest(const char *path, ims_digest *digest);
 bool ims_archive_path_is_document(const char *path);
 /** What Docker has written beside manifest.json for readers of long ago. */
 bool ims_archive_path_is_legacy(const char *path);
+
+/**
+ * The last component of a path, without the endings that archives have when archive is set: what an image without a
+ * name is called. Returns its bytes; *base is in path.
+ */
+size_t ims_archive_base_name(const char *path, bool archive, const char **base);
 
 #endif

@@ -7,20 +7,15 @@
  */
 #include "engine/archive_reader.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/text.h"
+#include "engine/archive_content.h"
 #include "engine/archive_path.h"
 #include "engine/content.h"
 
 enum {
   TASK_BUDGET = 4 << 20, /* bytes that one run of the task takes */
-  CHECK_PIECE = 64 << 10,
-  MAX_MEMBERS = 65536,
-  MAX_NAMES = 64 << 20, /* bytes of the paths of members and of what links lead to */
-  MAX_LINKS = 8,
-  SNIFF_SIZE = 4
+  CHECK_PIECE = 64 << 10
 };
 
 /* What the task does, or waits for. */
@@ -47,16 +42,12 @@ struct ims_archive_reader {
   ims_input input;
   atomic_int state;
   ims_error err; /* of the task */
-  int64_t reported_at;
-  uint64_t reported;
 
   ims_tar_reader *tar;
   const uint8_t *data;
   size_t left;
   bool input_ended;
-  ims_archive_member *members;
-  size_t count, capacity;
-  size_t names_size; /* bytes that members' paths and links take */
+  ims_archive_members members;
   ims_digest_set brought;
 
   /* the member that is being read */
@@ -66,22 +57,16 @@ struct ims_archive_reader {
   ims_hash hash;      /* of a present one, or for another algorithm than the ingest's */
   ims_ingest ingest;
   ims_buf text;
-  uint8_t head[SNIFF_SIZE];
-  size_t head_size;
-  ims_decoder *decoder; /* in use: of the member */
-  ims_decoder *decoders[3];
-  ims_hash diff_hash;
-  uint8_t *out;
+  ims_archive_content content;
 
   check *checks;
   size_t check_count, check_capacity, checked;
   imgstore_stream *stream;
+  uint8_t *piece; /* of it */
 };
 
-enum { OUT_SIZE = 128 << 10 };
-
 static ims_archive_member *current(ims_archive_reader *r) {
-  return &r->members[r->count - 1];
+  return &r->members.items[r->members.count - 1];
 }
 
 static void set_state(ims_archive_reader *r, int state) {
@@ -92,75 +77,14 @@ static void set_state(ims_archive_reader *r, int state) {
 /* --- members --------------------------------------------------------------------------------------------------------
  */
 
-/* Of two members of one path neither counts; documents are kept in memory, so that is not left for the end. */
-static int32_t check_member(ims_archive_reader *r, int kind, const char *path, const char *text) {
-  size_t size = strlen(path) + (text ? strlen(text) : 0);
-  if (r->count >= MAX_MEMBERS)
-    return ims_fail(&r->err, IMGSTORE_ELIMIT, "more than %d members", MAX_MEMBERS);
-  if (size > MAX_NAMES - r->names_size)
-    return ims_fail(&r->err, IMGSTORE_ELIMIT, "paths of members of more than %d bytes", MAX_NAMES);
-  for (size_t i = 0; kind == IMS_ARCHIVE_DOCUMENT && i < r->count; i++)
-    if (strcmp(r->members[i].path, path) == 0)
-      return ims_fail(&r->err, IMGSTORE_EFORMAT, "member \"%.256s\": is there twice", path);
-  r->names_size += size;
-  return IMGSTORE_OK;
-}
-
-static int32_t add_member(ims_archive_reader *r, int kind, char *path, char *text) {
-  const ims_alloc *alloc = &r->op->core->alloc;
-  int32_t rc = check_member(r, kind, path, text);
-  if (!rc && r->count == r->capacity) {
-    size_t capacity = r->capacity ? r->capacity * 2 : 32;
-    ims_archive_member *members = ims_realloc_array(alloc, r->members, capacity, sizeof *members);
-    if (members) {
-      r->members = members;
-      r->capacity = capacity;
-    } else {
-      rc = ims_fail_nomem(&r->err);
-    }
-  }
-  if (rc) {
-    ims_free(alloc, path);
-    ims_free(alloc, text);
-    return rc;
-  }
-  ims_archive_member *m = &r->members[r->count++];
-  memset(m, 0, sizeof *m);
-  m->kind = kind;
-  m->path = path;
-  m->text = text;
-  return IMGSTORE_OK;
-}
-
-static int32_t add_link(ims_archive_reader *r, const ims_tar_entry *e, char *path) {
-  const ims_alloc *alloc = &r->op->core->alloc;
-  char *target = ims_malloc(alloc, strlen(path) + strlen(e->linkpath) + 2);
-  int32_t rc = target ? ims_archive_link_path(path, e->linkpath, e->type == IMS_TAR_SYMLINK, target, &r->err)
-                      : ims_fail_nomem(&r->err);
-  if (!rc)
-    return add_member(r, IMS_ARCHIVE_LINK, path, target);
-  ims_free(alloc, target);
-  ims_free(alloc, path);
-  return rc;
-}
-
-static int32_t begin_document(ims_archive_reader *r, const ims_tar_entry *e) {
-  uint64_t limit = r->op->core->limits.max_manifest_bytes;
-  ims_buf_clear(&r->text);
-  if (e->size > limit)
-    return ims_fail(&r->err, IMGSTORE_ELIMIT, "member \"%s\": has %llu bytes, at most %llu are read", current(r)->path,
-                    (unsigned long long)e->size, (unsigned long long)limit);
-  return IMGSTORE_OK;
-}
-
 /* What is there already is hashed, not written. */
 static int32_t begin_file(ims_archive_reader *r) {
   bool damaged;
   int32_t rc = IMGSTORE_OK;
-  r->head_size = 0;
-  r->decoder = NULL;
+  bool named = ims_archive_path_digest(current(r)->path, &r->claimed);
+  ims_archive_content_begin(&r->content, named ? 0 : IMS_HASH_SHA256); /* manifests say all about those below blobs/ */
   r->present = false;
-  if (ims_archive_path_digest(current(r)->path, &r->claimed)) {
+  if (named) {
     ims_hash_init(&r->hash, r->claimed.algorithm);
     rc = ims_blob_find(r->store, &r->claimed, UINT64_MAX, &r->present, &damaged, &r->err);
   }
@@ -175,77 +99,18 @@ static int32_t begin_file(ims_archive_reader *r) {
 }
 
 static int32_t begin_member(ims_archive_reader *r, const ims_tar_entry *e) {
-  static const char *const odd[] = {
-      [IMS_TAR_CHAR] = "a device", [IMS_TAR_BLOCK] = "a device", [IMS_TAR_FIFO] = "a pipe"};
-  const ims_alloc *alloc = &r->op->core->alloc;
-  char *path = ims_malloc(alloc, strlen(e->path) + 1);
-  int32_t rc = path ? ims_archive_clean_path(e->path, path, &r->err) : ims_fail_nomem(&r->err);
-  if (!rc && (e->type == IMS_TAR_CHAR || e->type == IMS_TAR_BLOCK || e->type == IMS_TAR_FIFO))
-    rc = ims_fail(&r->err, IMGSTORE_EFORMAT, "member \"%.256s\": is %s", path, odd[e->type]);
-  if (!rc && e->segments)
-    rc = ims_fail(&r->err, IMGSTORE_EUNSUPPORTED, "member \"%.256s\": is sparse", path);
-  if (rc || e->type == IMS_TAR_DIRECTORY) {
-    ims_free(alloc, path);
-    return rc;
-  }
-  if (e->type != IMS_TAR_REGULAR)
-    return add_link(r, e, path);
-  int kind = ims_archive_path_is_document(path) ? IMS_ARCHIVE_DOCUMENT
-             : ims_archive_path_is_legacy(path) ? IMS_ARCHIVE_SKIPPED
-                                                : IMS_ARCHIVE_FILE;
-  rc = add_member(r, kind, path, NULL);
-  if (rc)
+  ims_archive_member *m;
+  int32_t rc = ims_archive_members_add(&r->members, e, &m, &r->err);
+  if (rc || !m || m->kind == IMS_ARCHIVE_LINK)
     return rc;
   r->in_member = true;
-  current(r)->size = e->size;
   memset(&r->claimed, 0, sizeof r->claimed);
-  return kind == IMS_ARCHIVE_DOCUMENT ? begin_document(r, e) : kind == IMS_ARCHIVE_FILE ? begin_file(r) : IMGSTORE_OK;
+  ims_buf_clear(&r->text);
+  return m->kind == IMS_ARCHIVE_FILE ? begin_file(r) : IMGSTORE_OK;
 }
 
 /* --- content --------------------------------------------------------------------------------------------------------
  */
-
-static int32_t open_decoder(ims_archive_reader *r, int32_t format) {
-  const imgstore_context_options *own = &r->op->core->limits;
-  const ims_decoder_limits limits = {own->max_layer_output, own->max_layer_ratio, own->max_zstd_window};
-  int32_t rc = r->decoders[format] ? ims_decoder_reset(r->decoders[format], &r->err)
-                                   : ims_decoder_new(&r->decoders[format], &r->op->core->alloc, format, IMS_ENGINE_BEST,
-                                                     &limits, &r->err);
-  ims_hash_init(&r->diff_hash, IMS_HASH_SHA256);
-  if (!rc)
-    r->decoder = r->decoders[format];
-  return rc;
-}
-
-static int32_t decode(ims_archive_reader *r, const uint8_t *data, size_t size) {
-  size_t used, made;
-  do {
-    int32_t rc = ims_decoder_run(r->decoder, data, size, &used, r->out, OUT_SIZE, &made, &r->err);
-    if (rc)
-      return rc;
-    ims_hash_update(&r->diff_hash, r->out, made);
-    data += used;
-    size -= used;
-  } while (size || made);
-  return IMGSTORE_OK;
-}
-
-/* The first bytes tell the format; those under blobs/ are not looked into. last: there are no more. */
-static int32_t look_at_head(ims_archive_reader *r, const uint8_t **data, size_t *size, bool last) {
-  if (r->head_size == SNIFF_SIZE)
-    return IMGSTORE_OK;
-  while (r->head_size < SNIFF_SIZE && *size) {
-    r->head[r->head_size++] = *(*data)++;
-    --*size;
-  }
-  if (r->head_size < SNIFF_SIZE && !last)
-    return IMGSTORE_OK;
-  current(r)->format = ims_format_sniff(r->head, r->head_size);
-  if (r->claimed.algorithm || current(r)->format == IMS_FORMAT_NONE)
-    return IMGSTORE_OK;
-  int32_t rc = open_decoder(r, current(r)->format);
-  return rc ? rc : decode(r, r->head, r->head_size);
-}
 
 static int32_t take_data(ims_archive_reader *r, const uint8_t *data, size_t size) {
   int32_t rc = IMGSTORE_OK;
@@ -258,9 +123,7 @@ static int32_t take_data(ims_archive_reader *r, const uint8_t *data, size_t size
   else
     rc = ims_ingest_write(&r->ingest, data, size, &r->err);
   if (!rc)
-    rc = look_at_head(r, &data, &size, false);
-  if (!rc && r->decoder && size)
-    rc = decode(r, data, size);
+    rc = ims_archive_content_update(&r->content, data, size, &r->err);
   if (rc && rc != IMGSTORE_ENOMEM)
     ims_error_prefix(&r->err, "member \"%.256s\"", current(r)->path);
   return rc;
@@ -280,12 +143,11 @@ static int32_t check_claim(ims_archive_reader *r) {
 
 static int32_t end_file(ims_archive_reader *r) {
   ims_archive_member *m = current(r);
-  const uint8_t *nothing = NULL;
-  size_t none = 0;
-  int32_t rc = look_at_head(r, &nothing, &none, true);
-  if (!rc && r->decoder && (rc = ims_decoder_finish(r->decoder, &r->err)))
-    ims_error_prefix(&r->err, "member \"%.256s\"", m->path);
-  if (!rc && !r->present && r->ingest.unnamed)
+  int32_t rc = ims_archive_content_finish(&r->content, &m->diff_id, &r->err);
+  if (rc)
+    return rc == IMGSTORE_ENOMEM ? rc : ims_error_prefix(&r->err, "member \"%.256s\"", m->path);
+  m->format = r->content.format;
+  if (!r->present && r->ingest.unnamed)
     rc = ims_ingest_name(&r->ingest, &r->err);
   if (rc)
     return rc;
@@ -293,9 +155,7 @@ static int32_t end_file(ims_archive_reader *r) {
     ims_digest_from_hash(&m->digest, &r->hash);
   else
     m->digest = r->ingest.digest;
-  if (r->decoder)
-    ims_digest_from_hash(&m->diff_id, &r->diff_hash);
-  else if (m->format == IMS_FORMAT_NONE)
+  if (m->format == IMS_FORMAT_NONE)
     m->diff_id = m->digest;
   rc = check_claim(r);
   if (!rc)
@@ -352,20 +212,13 @@ static int32_t take_event(ims_archive_reader *r, const ims_tar_event *event) {
   }
 }
 
-static int by_path(const void *a, const void *b) {
-  return strcmp(((const ims_archive_member *)a)->path, ((const ims_archive_member *)b)->path);
-}
-
-/* Which of two members of one path counts is not the same for all readers. */
 static int32_t finish_members(ims_archive_reader *r) {
   int32_t rc = ims_tar_reader_finish(r->tar, &r->err);
   if (rc)
     return rc;
-  if (r->count)
-    qsort(r->members, r->count, sizeof *r->members, by_path);
-  for (size_t i = 1; i < r->count; i++)
-    if (strcmp(r->members[i - 1].path, r->members[i].path) == 0)
-      return ims_fail(&r->err, IMGSTORE_EFORMAT, "member \"%.256s\": is there twice", r->members[i].path);
+  rc = ims_archive_members_sort(&r->members, &r->err);
+  if (rc)
+    return rc;
   set_state(r, AT_READ);
   return IMGSTORE_OK;
 }
@@ -410,7 +263,7 @@ static int32_t read_check(ims_archive_reader *r, const check *c) {
   if (!r->stream)
     rc = ims_stream_open(&r->stream, r->store, &c->member->digest, c->member->format, &c->expected, &r->err);
   while (!rc && got && work < TASK_BUDGET) {
-    rc = ims_stream_read(r->stream, r->out, CHECK_PIECE, &got, &r->err);
+    rc = ims_stream_read(r->stream, r->piece, CHECK_PIECE, &got, &r->err);
     work += got;
   }
   if (rc)
@@ -457,11 +310,13 @@ static void run_task(ims_task *task) {
 static int32_t start(ims_archive_reader *r, const char *path, int fd, ims_error *err) {
   const ims_core *core = r->op->core;
   const ims_tar_limits limits = {core->limits.max_layer_entries, core->limits.max_path_depth};
-  r->out = ims_malloc(&core->alloc, OUT_SIZE);
-  if (!r->out)
+  r->piece = ims_malloc(&core->alloc, CHECK_PIECE);
+  if (!r->piece)
     return ims_fail_nomem(err);
-  r->data = r->out; /* nothing yet */
-  int32_t rc = ims_tar_reader_new(&r->tar, &core->alloc, &limits, err);
+  r->data = r->piece; /* nothing yet */
+  int32_t rc = ims_archive_content_init(&r->content, core, err);
+  if (!rc)
+    rc = ims_tar_reader_new(&r->tar, &core->alloc, &limits, err);
   return rc ? rc : ims_input_open(&r->input, r->op, path, fd, &r->task, err);
 }
 
@@ -475,6 +330,7 @@ int32_t ims_archive_reader_new(ims_archive_reader **reader, imgstore_operation *
   r->store = store;
   r->lease = lease;
   atomic_init(&r->state, AT_MEMBERS);
+  ims_archive_members_init(&r->members, op->core);
   ims_digest_set_init(&r->brought, &op->core->alloc);
   ims_buf_init(&r->text, &op->core->alloc, SIZE_MAX - 1);
   bool concurrent = store->storage.flags & IMGSTORE_STORAGE_CONCURRENT;
@@ -488,16 +344,6 @@ int32_t ims_archive_reader_new(ims_archive_reader **reader, imgstore_operation *
   return IMGSTORE_OK;
 }
 
-static int32_t report(ims_archive_reader *r, int64_t now) {
-  uint64_t position = ims_input_position(&r->input);
-  if (now - r->reported_at < IMS_PROGRESS_INTERVAL || position == r->reported)
-    return IMGSTORE_OK;
-  r->reported_at = now;
-  r->reported = position;
-  return ims_operation_event(r->op, IMGSTORE_EVENT_DOWNLOADING, IMGSTORE_OBJECT_NONE, NULL, r->input.name, position,
-                             r->input.total);
-}
-
 static int32_t failed(ims_archive_reader *r) {
   r->op->err = r->err;
   return ims_error_prefix(&r->op->err, "%s", r->input.name);
@@ -506,7 +352,7 @@ static int32_t failed(ims_archive_reader *r) {
 int32_t ims_archive_reader_advance(ims_archive_reader *r, int64_t now) {
   int32_t rc = ims_input_advance(&r->input);
   if (!rc)
-    rc = report(r, now);
+    rc = ims_input_report(&r->input, now);
   if (rc)
     return rc;
   switch (atomic_load(&r->state)) {
@@ -532,14 +378,7 @@ const char *ims_archive_name(const ims_archive_reader *r) {
 }
 
 const ims_archive_member *ims_archive_find(const ims_archive_reader *r, const char *path) {
-  for (int i = 0; i <= MAX_LINKS && r->count; i++) {
-    const ims_archive_member key = {.path = (char *)path};
-    const ims_archive_member *m = bsearch(&key, r->members, r->count, sizeof *m, by_path);
-    if (!m || m->kind != IMS_ARCHIVE_LINK)
-      return m;
-    path = m->text;
-  }
-  return NULL;
+  return ims_archive_members_find(&r->members, path);
 }
 
 const ims_digest_set *ims_archive_brought(const ims_archive_reader *r) {
@@ -547,6 +386,12 @@ const ims_digest_set *ims_archive_brought(const ims_archive_reader *r) {
 }
 
 int32_t ims_archive_check_later(ims_archive_reader *r, const ims_archive_member *member, const ims_digest *expected) {
+  uint32_t *slot = &r->members.items[member - r->members.items].check[expected->algorithm];
+  if (*slot && ims_digest_equal(&r->checks[*slot - 1].expected, expected))
+    return IMGSTORE_OK;
+  if (*slot)
+    return ims_fail(&r->op->err, IMGSTORE_EDIGEST, "member \"%.256s\": is said to be %s and to be %s", member->path,
+                    r->checks[*slot - 1].expected.text, expected->text);
   if (r->check_count == r->check_capacity) {
     size_t capacity = r->check_capacity ? r->check_capacity * 2 : 16;
     check *checks = ims_realloc_array(&r->op->core->alloc, r->checks, capacity, sizeof *checks);
@@ -556,6 +401,7 @@ int32_t ims_archive_check_later(ims_archive_reader *r, const ims_archive_member 
     r->check_capacity = capacity;
   }
   r->checks[r->check_count++] = (check){member, *expected};
+  *slot = (uint32_t)r->check_count;
   return IMGSTORE_OK;
 }
 
@@ -579,17 +425,12 @@ void ims_archive_reader_free(ims_archive_reader *r) {
     return;
   const ims_alloc *alloc = &r->op->core->alloc;
   ims_archive_reader_stop(r);
-  for (size_t i = 0; i < r->count; i++) {
-    ims_free(alloc, r->members[i].path);
-    ims_free(alloc, r->members[i].text);
-  }
-  ims_free(alloc, r->members);
-  ims_free(alloc, r->checks);
-  for (size_t i = 0; i < sizeof r->decoders / sizeof *r->decoders; i++)
-    ims_decoder_free(r->decoders[i]);
+  ims_archive_members_free(&r->members);
+  ims_archive_content_free(&r->content);
   ims_tar_reader_free(r->tar);
   ims_digest_set_free(&r->brought);
   ims_buf_free(&r->text);
-  ims_free(alloc, r->out);
+  ims_free(alloc, r->checks);
+  ims_free(alloc, r->piece);
   ims_free(alloc, r);
 }

@@ -8,21 +8,9 @@
 #define IMS_ENGINE_ARCHIVE_READER_H
 
 #include "engine/archive_input.h"
+#include "engine/archive_members.h"
 #include "store/digest_set.h"
 #include "store/store.h"
-#include "tar/reader.h"
-
-enum { IMS_ARCHIVE_FILE, IMS_ARCHIVE_DOCUMENT, IMS_ARCHIVE_LINK, IMS_ARCHIVE_SKIPPED };
-
-typedef struct ims_archive_member {
-  int kind;   /**< IMS_ARCHIVE_* */
-  char *path; /**< cleaned */
-  char *text; /**< of a document: its content, NUL-terminated; of a link: the path it leads to, cleaned */
-  uint64_t size;
-  ims_digest digest;  /**< of a file */
-  int32_t format;     /**< of a file: what its first bytes look like, IMS_FORMAT_* */
-  ims_digest diff_id; /**< of a file: digest without compression; algorithm 0: not known */
-} ims_archive_member;
 
 typedef struct ims_archive_reader ims_archive_reader;
 
@@ -40,7 +28,10 @@ const char *ims_archive_name(const ims_archive_reader *reader);
 const ims_archive_member *ims_archive_find(const ims_archive_reader *reader, const char *path);
 /** Digests of the blobs that came out of the archive and were not in the store. */
 const ims_digest_set *ims_archive_brought(const ims_archive_reader *reader);
-/** Notes that the content of a member without its compression must have a digest: hashed by the next function. */
+/**
+ * Notes that the content of a member without its compression must have a digest: hashed by the next function, once
+ * however often it is noted. Errors: IMGSTORE_EDIGEST (it was noted with another digest).
+ */
 int32_t ims_archive_check_later(ims_archive_reader *reader, const ims_archive_member *member,
                                 const ims_digest *expected);
 /** Hashes what was noted, if anything was: advance until IMGSTORE_OK once more. */

@@ -12,7 +12,7 @@ static const ims_alloc *alloc_of(const ims_archive_store *a) {
   return &a->index.core->alloc;
 }
 
-int32_t ims_archive_store_add(ims_archive_store *a, const ims_digest *digest, const ims_indexed_member *member,
+int32_t ims_archive_store_add(ims_archive_store *a, const ims_digest *digest, const ims_archive_member *member,
                               char *text, uint64_t size, ims_error *err) {
   if (ims_digest_set_find(&a->digests, digest)) {
     ims_free(alloc_of(a), text);
@@ -209,9 +209,11 @@ static void unlock_storage(void *user_data, void *lock) {
 /* --- opening --------------------------------------------------------------------------------------------------------
  */
 
-static void destroy(void *user_data) {
-  ims_archive_store *a = user_data;
+void ims_archive_store_free(ims_archive_store *a) {
+  if (!a)
+    return;
   ims_core *core = ims_core_ref(a->index.core);
+  ims_archive_naming_free(a);
   for (size_t i = 0; i < a->blob_count; i++)
     ims_free(&core->alloc, a->blobs[i].text);
   for (size_t i = 0; i < a->name_count; i++) {
@@ -226,42 +228,54 @@ static void destroy(void *user_data) {
   ims_core_unref(core);
 }
 
+static void destroy(void *user_data) {
+  ims_archive_store_free(user_data);
+}
+
+int32_t ims_archive_store_new(ims_archive_store **archive, ims_core *core, const char *path, int fd, int32_t format,
+                              ims_error *err) {
+  *archive = NULL;
+  ims_archive_store *a = ims_calloc(&core->alloc, 1, sizeof *a);
+  if (!a) {
+    core->sys->close(fd);
+    return ims_fail_nomem(err);
+  }
+  ims_digest_set_init(&a->digests, &core->alloc);
+  a->format = format;
+  int32_t rc = ims_archive_index_begin(&a->index, core, path, fd, err);
+  if (rc) {
+    ims_archive_store_free(a);
+    return rc;
+  }
+  *archive = a;
+  return IMGSTORE_OK;
+}
+
 /* Files below blobs/ are under the digest that their path claims. */
 static int32_t add_blobs(ims_archive_store *a, ims_error *err) {
+  const ims_archive_members *all = &a->index.members;
   int32_t rc = IMGSTORE_OK;
-  for (size_t i = 0; !rc && i < a->index.count; i++) {
+  for (size_t i = 0; !rc && i < all->count; i++) {
     ims_digest digest;
-    if (!ims_archive_path_digest(a->index.members[i].path, &digest))
+    if (!ims_archive_path_digest(all->items[i].path, &digest))
       continue;
-    const ims_indexed_member *m = ims_archive_index_find(&a->index, a->index.members[i].path);
+    const ims_archive_member *m = ims_archive_index_find(&a->index, all->items[i].path);
     if (m)
       rc = ims_archive_store_add(a, &digest, m, NULL, m->size, err);
   }
   return rc;
 }
 
-static int32_t read_archive(ims_archive_store *a, ims_core *core, const char *path, int32_t format, ims_error *err) {
-  int32_t rc = ims_archive_index_open(&a->index, core, path, err);
-  if (rc)
-    return rc;
-  rc = add_blobs(a, err);
+int32_t ims_archive_store_step(ims_archive_store *a, ims_error *err) {
+  if (!a->index.pass)
+    return ims_archive_naming_step(a, err);
+  int32_t rc = ims_archive_index_step(&a->index, err);
   if (!rc)
-    rc = ims_archive_read_names(a, format, err);
-  return rc && rc != IMGSTORE_ENOMEM ? ims_error_prefix(err, "%s", path) : rc;
+    rc = add_blobs(a, err);
+  return rc ? rc : IMGSTORE_EAGAIN;
 }
 
-int32_t ims_archive_store_open(imgstore_store **store, ims_core *core, const char *path, int32_t format,
-                               ims_error *err) {
-  *store = NULL;
-  ims_archive_store *a = ims_calloc(&core->alloc, 1, sizeof *a);
-  if (!a)
-    return ims_fail_nomem(err);
-  ims_digest_set_init(&a->digests, &core->alloc);
-  int32_t rc = read_archive(a, core, path, format, err);
-  if (rc) {
-    destroy(a);
-    return rc;
-  }
+int32_t ims_archive_store_take(ims_archive_store *a, imgstore_store **store, ims_error *err) {
   const imgstore_storage storage = {.size = sizeof storage,
                                     .user_data = a,
                                     .flags = IMGSTORE_STORAGE_CONCURRENT,
@@ -285,14 +299,14 @@ int32_t ims_archive_store_open(imgstore_store **store, ims_core *core, const cha
                                     .lock = lock_storage,
                                     .unlock = unlock_storage,
                                     .destroy = destroy};
-  return ims_store_new(store, core, &storage, err);
+  return ims_store_new(store, a->index.core, &storage, err);
 }
 
 /* --- whose fault it is ----------------------------------------------------------------------------------------------
  */
 
 /* The member of the first digest in a text, or NULL. */
-static const ims_indexed_member *member_in(const ims_archive_store *a, const char *text) {
+static const ims_archive_member *member_in(const ims_archive_store *a, const char *text) {
   for (; (text = strstr(text, "sha")) != NULL; text++) {
     ims_digest digest;
     size_t name = strcspn(text, ":"), size = text[name] ? name + 1 : 0;
@@ -312,7 +326,7 @@ int32_t ims_archive_store_blame(const imgstore_store *store, int32_t code, ims_e
       code != IMGSTORE_EAMBIGUOUS)
     return code;
   const ims_archive_store *a = store->storage.user_data;
-  const ims_indexed_member *m = member_in(a, err->message);
+  const ims_archive_member *m = member_in(a, err->message);
   if (m)
     ims_error_prefix(err, "member \"%.256s\"", m->path);
   ims_error_prefix(err, "%s", a->index.path);

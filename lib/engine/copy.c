@@ -1,14 +1,13 @@
 /*
  * engine/copy.c (L4) - from place to place: a copy that ends at a registry or in an archive is a publish job
- * (publish.c), one that ends in a store a bring job (bring.c). An archive that is copied from is a store that is only
- * read. Here are the names of places, and what tells the two apart.
+ * (publish.c), one that ends in a store a bring job (bring.c). An archive that is copied from is first made a store
+ * that is only read (archive_copy.c). Here are the names of places, and what tells the two apart.
  */
 #include "engine/copy.h"
 
 #include <string.h>
 
 #include "base/text.h"
-#include "engine/archive_store.h"
 #include "engine/bring.h"
 #include "engine/publish.h"
 #include "engine/registry_handle.h"
@@ -220,18 +219,6 @@ static int32_t start_from(imgstore_operation **op, const ims_copy_setup *s, ims_
 }
 
 int32_t ims_copy_start(imgstore_operation **op, const ims_copy_setup *s, ims_error *err) {
-  imgstore_place from = *s->source;
-  ims_copy_setup own = *s;
   *op = NULL;
-  if (!from.archive)
-    return start_from(op, s, err);
-  int32_t rc = ims_archive_store_open(&from.store, from.context, from.archive, from.archive_format, err);
-  if (rc)
-    return rc;
-  own.source = &from;
-  rc = start_from(op, &own, err);
-  if (rc && err)
-    ims_archive_store_blame(from.store, rc, err);
-  ims_store_unref(from.store); /* the job keeps it */
-  return rc;
+  return s->source->archive ? ims_archive_copy_start(op, s, err) : start_from(op, s, err);
 }

@@ -23,6 +23,8 @@ int32_t ims_copy_start(imgstore_operation **op, const ims_copy_setup *setup, ims
 int32_t ims_place_resolve(imgstore_store *store, const char *name, ims_target *target, ims_buf *ref_name,
                           ims_error *err);
 
+/** archive_copy.c: the same from an archive. */
+int32_t ims_archive_copy_start(imgstore_operation **op, const ims_copy_setup *setup, ims_error *err);
 /** sync.c: copies the tags of the source's repository; options: complete. */
 int32_t ims_sync_start(imgstore_operation **op, const imgstore_place *source, const imgstore_place *destination,
                        const imgstore_sync_options *options, ims_error *err);

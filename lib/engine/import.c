@@ -7,6 +7,7 @@
 #include "engine/archive_input.h"
 #include "engine/archive_jobs.h"
 #include "engine/build_publish.h"
+#include "engine/compression.h"
 #include "engine/layer_writer.h"
 #include "engine/merged_tree.h"
 #include "oci/change.h"
@@ -31,7 +32,6 @@ typedef struct import_job {
   ims_change_set changes;
   ims_platform platform;
   char created[IMS_TIME_TEXT];
-  int64_t reported_at;
   bool opened;
 
   /* of the task */
@@ -220,19 +220,11 @@ static int32_t finish(import_job *j) {
   return rc;
 }
 
-static int32_t report(import_job *j, int64_t now) {
-  if (now - j->reported_at < IMS_PROGRESS_INTERVAL)
-    return IMGSTORE_OK;
-  j->reported_at = now;
-  return ims_operation_event(&j->op, IMGSTORE_EVENT_DOWNLOADING, IMGSTORE_OBJECT_NONE, NULL, j->input.name,
-                             ims_input_position(&j->input), j->input.total);
-}
-
 static int32_t advance(imgstore_operation *op, int64_t now) {
   import_job *j = (import_job *)op;
   int32_t rc = j->opened ? ims_input_advance(&j->input) : open_all(j);
   if (!rc)
-    rc = report(j, now);
+    rc = ims_input_report(&j->input, now);
   if (rc)
     return rc;
   switch (atomic_load(&j->state)) {
@@ -298,13 +290,11 @@ static int32_t copy_text(const ims_alloc *alloc, const char *text, char **copy, 
 static int32_t setup(import_job *j, const char *path, const char *name, const imgstore_import_options *options,
                      ims_error *err) {
   const ims_alloc *alloc = &j->op.core->alloc;
-  static const int32_t encodings[] = {IMS_ENCODE_GZIP, IMS_ENCODE_GZIP_FAST, IMS_ENCODE_ZSTD, IMS_ENCODE_NONE};
-  if (options->compression < 0 || (size_t)options->compression >= sizeof encodings / sizeof *encodings)
-    return ims_fail(err, IMGSTORE_EINVALID, "compression: %d is not one of IMGSTORE_COMPRESS_*", options->compression);
-  j->encode = encodings[options->compression];
   j->fd = options->fd;
   ims_change_set_init(&j->changes, alloc);
-  int32_t rc = ims_new_name(alloc, name, &j->name, err);
+  int32_t rc = ims_compression_encode(options->compression, &j->encode, err);
+  if (!rc)
+    rc = ims_new_name(alloc, name, &j->name, err);
   if (!rc)
     rc = ims_platform_parse(&j->platform, options->platform, err);
   if (!rc)

@@ -7,30 +7,15 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "engine/archive_path.h"
 #include "imgstore/archive.h"
 #include "store/holds.h"
 
 /* --- names ----------------------------------------------------------------------------------------------------------
  */
 
-static bool ends_with(const char *text, size_t size, const char *ending) {
-  size_t length = strlen(ending);
-  return size > length && ims_equal_fold_n(text + size - length, length, ending, length);
-}
-
 void ims_loading_base(ims_loading *l, const char *path, bool archive) {
-  static const char *const endings[] = {".gz", ".zst", ".tar", ".tgz", ".tzst"};
-  size_t end = strlen(path);
-  while (end > 1 && path[end - 1] == '/')
-    end--;
-  size_t start = end;
-  while (start > 0 && path[start - 1] != '/')
-    start--;
-  for (size_t i = 0; archive && i < sizeof endings / sizeof *endings; i++)
-    if (ends_with(path + start, end - start, endings[i]))
-      end -= strlen(endings[i]);
-  l->base = path + start;
-  l->base_size = end - start;
+  l->base_size = ims_archive_base_name(path, archive, &l->base);
 }
 
 /* "3.20" in /images/alpine is alpine:3.20; anything with a slash or colon is a name of its own. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/copy.h"
+#include "engine/operation_part.h"
 #include "engine/registry_handle.h"
 #include "engine/registry_job.h"
 #include "oci/reference.h"
@@ -31,25 +32,14 @@ static sync_job *sync_of(imgstore_operation *op) {
   return (sync_job *)op;
 }
 
-/* Events of a part are the job's. */
-static int32_t pass_on(void *data, const imgstore_event *e) {
-  sync_job *s = data;
-  return ims_operation_event(&s->op, e->type, e->object, e->digest, e->text, e->done, e->total);
-}
-
-static int32_t begin_part(sync_job *s) {
-  s->op.transport_fd = -1; /* the number of the last part's descriptor may come again */
-  return ims_operation_watch(&s->op, s->part->epoll_fd, &s->op.err);
-}
-
 static int32_t begin_listing(sync_job *s) {
   imgstore_registry_job_options options;
   memset(&options, 0, sizeof options);
   options.size = sizeof options;
-  options.progress = pass_on;
-  options.progress_data = s;
+  options.progress = ims_part_event;
+  options.progress_data = &s->op;
   int32_t rc = ims_registry_tags_start(&s->part, s->source, s->from->repository, &options, &s->op.err);
-  return rc ? rc : begin_part(s);
+  return rc ? rc : ims_part_begin(&s->op, s->part);
 }
 
 static int32_t start_copy(sync_job *s, const char *from, const char *to) {
@@ -65,7 +55,7 @@ static int32_t start_copy(sync_job *s, const char *from, const char *to) {
   destination.flags = s->to ? 0 : IMGSTORE_PLACE_PLAIN_NAME;
   const ims_copy_setup setup = {&source, &destination, &s->options, true};
   int32_t rc = ims_copy_start(&s->part, &setup, &s->op.err);
-  return rc ? rc : begin_part(s);
+  return rc ? rc : ims_part_begin(&s->op, s->part);
 }
 
 static int32_t begin_copy(sync_job *s, const char *tag) {
@@ -151,12 +141,10 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
   int32_t rc = s->part || s->tags ? IMGSTORE_OK : begin_listing(s);
   if (rc)
     return rc;
-  rc = ims_operation_step(s->part, 0);
+  rc = ims_part_step(op, s->part);
   if (rc == IMGSTORE_EAGAIN)
     return rc;
   if (rc) {
-    if (!op->err.code)
-      op->err = s->part->err;
     rc = note_failure(s, rc);
     rc = rc ? rc : begin_next(s);
   } else {
@@ -251,8 +239,8 @@ static int32_t set_up(sync_job *s, const imgstore_place *source, const imgstore_
   s->options.flags = o->flags & ~(uint32_t)IMGSTORE_COPY_KEEP_GOING;
   s->options.platform = s->platform;
   s->options.chunk_size = o->chunk_size;
-  s->options.progress = pass_on;
-  s->options.progress_data = s;
+  s->options.progress = ims_part_event;
+  s->options.progress_data = &s->op;
   return rc;
 }
 

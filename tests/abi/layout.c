@@ -309,7 +309,7 @@ MEMBER(imgstore_load_options, progress_data, 40, 8);
 MEMBER(imgstore_load_options, fd, 48, 4);
 MEMBER(imgstore_load_options, format, 52, 4);
 
-STRUCT(imgstore_copy_options, 64);
+STRUCT(imgstore_copy_options, 72);
 MEMBER(imgstore_copy_options, size, 0, 8);
 MEMBER(imgstore_copy_options, flags, 8, 4);
 MEMBER(imgstore_copy_options, reserved, 12, 4);
@@ -319,6 +319,7 @@ MEMBER(imgstore_copy_options, mount_from, 32, 8);
 MEMBER(imgstore_copy_options, mount_count, 40, 8);
 MEMBER(imgstore_copy_options, progress, 48, 8);
 MEMBER(imgstore_copy_options, progress_data, 56, 8);
+MEMBER(imgstore_copy_options, temp_dir, 64, 8);
 
 STRUCT(imgstore_place, 56);
 MEMBER(imgstore_place, size, 0, 8);

@@ -102,9 +102,9 @@ class Case(unittest.TestCase):
         self.assertIsNone(REPORTS.search(result.err), str(result))
         return result
 
-    def start(self, *arguments, root=None, env=None):
+    def start(self, *arguments, root=None, env=None, stdin=subprocess.DEVNULL):
         """Starts the program and does not wait for it."""
-        process = subprocess.Popen(self.command(arguments, root), env=self.environment(env), stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(self.command(arguments, root), env=self.environment(env), stdin=stdin,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
         def end():

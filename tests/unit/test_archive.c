@@ -22,9 +22,11 @@
 
 #include "config.h"
 #include "engine/archive_path.h"
+#include "engine/image.h"
 #include "engine/operation.h"
 #include "imgstore/imgstore.h"
 #include "oci/change.h"
+#include "storage_spy.h"
 #include "store_fixture.h"
 #include "tar_fixture.h"
 
@@ -124,6 +126,15 @@ static void save_file(const scratch *s, const char *name, uint32_t flags, int32_
   assert_int_equal(save_to(s->store, &out, flags, format), 0);
   fixture_write(s->folder, name, out.data, out.size);
   ims_buf_free(&out);
+}
+
+static void save_packed(const scratch *s, const char *name, uint32_t flags, int32_t compression) {
+  const char *names[] = {NAME};
+  imgstore_save_options options;
+  imgstore_save_options_init(&options, sizeof options);
+  options.flags = flags;
+  options.compression = compression;
+  assert_int_equal(imgstore_save(s->store, names, 1, fixture_path(s->folder, name), &options, NULL), 0);
 }
 
 static bool has_image(imgstore_store *store, const char *name) {
@@ -354,6 +365,67 @@ static void a_callback_may_stop_it(void **state) {
   imgstore_error_free(error);
 }
 
+/* --- copies from archives --------------------------------------------------------------------------------------------
+ */
+
+/* folder: for temporary files, or NULL. */
+static int32_t start_copy(const scratch *s, imgstore_store *to, const char *path, const char *folder,
+                          imgstore_operation **op) {
+  imgstore_place source, destination;
+  imgstore_copy_options options;
+  imgstore_place_init(&source, sizeof source);
+  imgstore_place_init(&destination, sizeof destination);
+  imgstore_copy_options_init(&options, sizeof options);
+  source.context = to->core;
+  source.archive = path;
+  destination.store = to;
+  destination.name = NAME;
+  options.platform = "linux/amd64";
+  options.temp_dir = folder ? folder : s->folder;
+  return imgstore_copy_start(&source, &destination, &options, op, NULL);
+}
+
+static int32_t copy(const scratch *s, imgstore_store *to, const char *path) {
+  imgstore_operation *op;
+  int32_t rc = start_copy(s, to, path, NULL, &op);
+  if (rc)
+    return rc;
+  rc = imgstore_operation_wait(op, NULL);
+  imgstore_operation_free(op);
+  return rc;
+}
+
+static void a_copy_is_begun_at_once(void **state) {
+  scratch *s = *state;
+  imgstore_store *other = memory_store(s->core);
+  imgstore_operation *op;
+  assert_int_equal(start_copy(s, other, fixture_path(s->folder, "absent"), NULL, &op), 0);
+  assert_int_equal(imgstore_operation_wait(op, NULL), IMGSTORE_ENOTFOUND);
+  imgstore_operation_free(op);
+  assert_int_equal(mkfifo(fixture_path(s->folder, "pipe"), 0600), 0);
+  assert_int_equal(start_copy(s, other, fixture_path(s->folder, "pipe"), NULL, &op), 0);
+  for (int i = 0; i < 20; i++)
+    assert_int_equal(imgstore_operation_step(op, 0, NULL), IMGSTORE_EAGAIN);
+  struct pollfd p = {.fd = imgstore_operation_fd(op), .events = POLLIN};
+  assert_int_equal(poll(&p, 1, 0), 0);
+  imgstore_operation_cancel(op);
+  assert_int_equal(imgstore_operation_wait(op, NULL), IMGSTORE_ECANCELLED);
+  imgstore_operation_free(op);
+  ims_store_unref(other);
+}
+
+static void copies_are_the_same_however_it_is_compressed(void **state) {
+  static const int32_t compressions[] = {IMGSTORE_COMPRESS_NONE, IMGSTORE_COMPRESS_GZIP};
+  scratch *s = *state;
+  for (size_t i = 0; i < sizeof compressions / sizeof *compressions; i++) {
+    imgstore_store *other = memory_store(s->core);
+    save_packed(s, "a.tar", IMGSTORE_SAVE_UNCOMPRESSED, compressions[i]);
+    assert_int_equal(copy(s, other, fixture_path(s->folder, "a.tar")), 0);
+    assert_true(has_image(other, NAME));
+    ims_store_unref(other);
+  }
+}
+
 /* --- faults ---------------------------------------------------------------------------------------------------------
  */
 
@@ -361,6 +433,10 @@ typedef int32_t (*job_fn)(const scratch *s, imgstore_store *store);
 
 static int32_t load_job(const scratch *s, imgstore_store *store) {
   return imgstore_load(store, fixture_path(s->folder, "a.tar"), NULL, NULL, NULL);
+}
+
+static int32_t copy_job(const scratch *s, imgstore_store *store) {
+  return copy(s, store, fixture_path(s->folder, "a.tar"));
 }
 
 static int32_t import_job(const scratch *s, imgstore_store *store) {
@@ -412,6 +488,9 @@ static void every_allocation_fails(void **state) {
   fail_every_allocation(s, load_job);
   save_file(s, "a.tar", IMGSTORE_SAVE_UNCOMPRESSED, IMGSTORE_ARCHIVE_DOCKER);
   fail_every_allocation(s, load_job);
+  fail_every_allocation(s, copy_job);
+  save_packed(s, "a.tar", IMGSTORE_SAVE_UNCOMPRESSED, IMGSTORE_COMPRESS_GZIP);
+  fail_every_allocation(s, copy_job);
   fail_every_allocation(s, import_job);
   fail_every_allocation(s, save_job);
 }
@@ -429,6 +508,9 @@ static bool call_fails(void) {
 
 static ssize_t a_read(int fd, void *buffer, size_t size) {
   return call_fails() ? -1 : read(fd, buffer, size);
+}
+static ssize_t a_pread(int fd, void *buffer, size_t size, off_t offset) {
+  return call_fails() ? -1 : pread(fd, buffer, size, offset);
 }
 static ssize_t a_write(int fd, const void *buffer, size_t size) {
   return call_fails() ? -1 : write(fd, buffer, size);
@@ -468,7 +550,11 @@ static void every_call_fails(void **state) {
   ims_sys sys = ims_sys_default;
   const char *names[] = {NAME};
   char path[256];
+  imgstore_save_options options;
+  imgstore_save_options_init(&options, sizeof options);
+  options.compression = IMGSTORE_COMPRESS_GZIP;
   sys.read = a_read;
+  sys.pread = a_pread;
   sys.write = a_write;
   sys.openat = a_openat;
   sys.fstat = a_fstat;
@@ -482,21 +568,24 @@ static void every_call_fails(void **state) {
   set_limits(core);
   int32_t rc = IMGSTORE_EIO;
   for (failing_call = 0, failing_errno = EIO; rc; failing_call++) {
-    imgstore_store *store = memory_store(core), *other = memory_store(core);
+    imgstore_store *store = memory_store(core), *other = memory_store(core), *third = memory_store(core);
     calls = LONG_MIN / 2;
     assert_int_equal(import(store, fixture_path(s->folder, "rootfs.tar"), NAME, 0), 0);
     calls = 0;
-    rc = imgstore_save(store, names, 1, path, NULL, NULL);
+    rc = imgstore_save(store, names, 1, path, &options, NULL);
     if (rc)
       assert_true(entries_of(s->folder) == before || access(path, F_OK) == 0);
     if (!rc)
       rc = imgstore_load(other, path, NULL, NULL, NULL);
+    if (!rc)
+      rc = copy(s, third, path);
     assert_true(rc == 0 || rc == IMGSTORE_EIO);
-    assert_int_equal(has_image(other, NAME), rc == 0);
+    assert_int_equal(has_image(third, NAME), rc == 0);
     unlink(path);
     assert_int_equal(entries_of(s->folder), before);
     ims_store_unref(store);
     ims_store_unref(other);
+    ims_store_unref(third);
   }
   assert_true(failing_call > 8);
   ims_core_unref(core);
@@ -527,6 +616,11 @@ static void files_with_names_do_as_well(void **state) {
   assert_int_equal(imgstore_save_start(store, names, 1, fixture_path(s->folder, "two.tar"), NULL, &op, NULL), 0);
   imgstore_operation_free(op);
   assert_int_equal(entries_of(s->folder), before + 1);
+  save_packed(s, "packed.tar", 0, IMGSTORE_COMPRESS_GZIP);
+  imgstore_store *other = memory_store(core);
+  assert_int_equal(copy(s, other, fixture_path(s->folder, "packed.tar")), 0);
+  assert_int_equal(entries_of(s->folder), before + 2);
+  ims_store_unref(other);
   ims_store_unref(store);
   ims_core_unref(core);
 }
@@ -546,6 +640,61 @@ static void a_document_comes_once(void **state) {
   assert_int_equal(imgstore_load(s->store, fixture_path(s->folder, "twice.tar"), NULL, NULL, &err), IMGSTORE_EFORMAT);
   assert_non_null(strstr(imgstore_error_message(err), "\"manifest.json\": is there twice"));
   imgstore_error_free(err);
+}
+
+/* An archive of Docker's format whose only image has the layer of NAME mentions times; below blobs/, where it is hashed
+ * only when all was read. */
+static void write_mentions(const scratch *s, const char *name, int mentions) {
+  imgstore_image *image;
+  ims_buf config, list, layer;
+  tar_fixture f;
+  char path[IMS_DIGEST_TEXT + 8];
+  assert_int_equal(imgstore_store_image(s->store, NAME, "linux/amd64", &image, NULL), 0);
+  const imgstore_layer *l = image->layers[0];
+  ims_buf_init(&layer, &ims_alloc_default, SIZE_MAX - 1);
+  ims_buf_init(&config, &ims_alloc_default, SIZE_MAX - 1);
+  ims_buf_init(&list, &ims_alloc_default, SIZE_MAX - 1);
+  assert_int_equal(ims_blob_load(s->store, &l->digest, 1 << 24, &layer, NULL), 0);
+  snprintf(path, sizeof path, "blobs/sha256/%s", ims_digest_hex(&l->digest));
+  ims_buf_puts(&config, "{\"os\":\"linux\",\"architecture\":\"amd64\",\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[");
+  ims_buf_puts(&list, "[{\"Config\":\"config.json\",\"RepoTags\":[\"a/b:1\"],\"Layers\":[");
+  for (int i = 0; i < mentions; i++) {
+    ims_buf_printf(&config, "%s\"%s\"", i ? "," : "", l->diff_id.text);
+    ims_buf_printf(&list, "%s\"%s\"", i ? "," : "", path);
+  }
+  ims_buf_puts(&config, "]}}");
+  ims_buf_puts(&list, "]}]");
+  fixture_init(&f);
+  fixture_file(&f, '0', "config.json", ims_buf_text(&config), config.size);
+  fixture_file(&f, '0', path, ims_buf_text(&layer), layer.size);
+  fixture_file(&f, '0', "manifest.json", ims_buf_text(&list), list.size);
+  fixture_end(&f);
+  fixture_write(s->folder, name, f.bytes.data, f.bytes.size);
+  fixture_free(&f);
+  ims_buf_free(&layer);
+  ims_buf_free(&config);
+  ims_buf_free(&list);
+  imgstore_image_unref(image);
+}
+
+/* Returns how often the storage was called. */
+static int calls_of_load(const scratch *s, const char *name) {
+  storage_spy spy;
+  imgstore_store *store;
+  const imgstore_storage storage = spy_storage(&spy, s->core, 0);
+  assert_int_equal(ims_store_new(&store, s->core, &storage, NULL), 0);
+  assert_int_equal(imgstore_load(store, fixture_path(s->folder, name), NULL, NULL, NULL), 0);
+  assert_true(has_image(store, "a/b:1"));
+  int calls_made = atomic_load(&spy.calls);
+  ims_store_unref(store);
+  return calls_made;
+}
+
+static void a_member_is_checked_once(void **state) {
+  scratch *s = *state;
+  write_mentions(s, "once.tar", 1);
+  write_mentions(s, "often.tar", 100);
+  assert_int_equal(calls_of_load(s, "once.tar"), calls_of_load(s, "often.tar"));
 }
 
 /* So are the paths of all members: there is an end to them. */
@@ -582,11 +731,14 @@ int main(void) {
       cmocka_unit_test(changes_are_read),
       cmocka_unit_test(paths_stay_inside),
       cmocka_unit_test_setup_teardown(a_document_comes_once, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_member_is_checked_once, setup, teardown),
       cmocka_unit_test_setup_teardown(paths_of_members_are_bounded, setup, teardown),
       cmocka_unit_test_setup_teardown(a_pipe_never_blocks, setup, teardown),
       cmocka_unit_test_setup_teardown(an_idle_pipe_is_waited_for, setup, teardown),
       cmocka_unit_test_setup_teardown(a_closed_pipe_is_an_error, setup, teardown),
       cmocka_unit_test_setup_teardown(a_callback_may_stop_it, setup, teardown),
+      cmocka_unit_test_setup_teardown(a_copy_is_begun_at_once, setup, teardown),
+      cmocka_unit_test_setup_teardown(copies_are_the_same_however_it_is_compressed, setup, teardown),
       cmocka_unit_test_setup_teardown(every_allocation_fails, setup, teardown),
       cmocka_unit_test_setup_teardown(every_call_fails, setup, teardown),
       cmocka_unit_test_setup_teardown(files_with_names_do_as_well, setup, teardown),
