@@ -106,10 +106,8 @@ static int32_t set_words(imgstore_builder *builder, int32_t which, const char *v
 
 /* KEY=VALUE, or KEY alone to remove. list 0: an annotation. */
 static int32_t set_pair(imgstore_builder *builder, int32_t list, const char *given, imgstore_error **error) {
-  const char *equals = strchr(given, '=');
   text key = {0};
-  text_add_bytes(&key, given, equals ? (size_t)(equals - given) : strlen(given));
-  const char *value = equals ? equals + 1 : NULL;
+  const char *value = text_split(&key, given, '=');
   int32_t code = key.failed ? IMGSTORE_ENOMEM
                  : list     ? imgstore_builder_set_item(builder, list, text_get(&key), value, error)
                             : imgstore_builder_set_annotation(builder, text_get(&key), value, error);

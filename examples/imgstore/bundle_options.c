@@ -1,6 +1,5 @@
 /* bundle_options.c - the options of what runs in a container: bundle and run. */
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 
@@ -16,26 +15,12 @@ static const option bundle_options[] = {
     ROW_END};
 const option_group group_bundle = {"Container options", bundle_options};
 
-static bool read_env(cli *c, bundle_settings *s) {
-  s->env = calloc(option_count(&c->args, OPTION_ENV) + 1, sizeof *s->env);
-  if (!s->env) {
-    cli_out_of_memory(c);
-    return false;
-  }
-  for (size_t i = 0; i < c->args.option_count; i++)
-    if (c->args.options[i].id == OPTION_ENV)
-      s->env[s->options.env_count++] = c->args.options[i].value;
-  s->options.env = s->env;
-  return true;
-}
-
-static bool read_network(cli *c, bundle_settings *s) {
-  const char *network = option_value(&c->args, OPTION_NETWORK);
-  if (network && strcmp(network, "host") == 0)
-    s->options.flags |= IMGSTORE_BUNDLE_HOST_NETWORK;
-  else if (network && strcmp(network, "none") != 0)
-    return cli_usage(c, "--network is none or host, not %s", network), false;
-  return true;
+static bool read_network(const cli *c, uint32_t *flags) {
+  static const choice networks[] = {{"none", 0}, {"host", IMGSTORE_BUNDLE_HOST_NETWORK}, {NULL, 0}};
+  int32_t network = 0;
+  bool good = cli_choice(c, OPTION_NETWORK, networks, &network);
+  *flags |= (uint32_t)network;
+  return good;
 }
 
 bool cli_bundle_settings(cli *c, const char **args, size_t count, bundle_settings *settings) {
@@ -53,7 +38,9 @@ bool cli_bundle_settings(cli *c, const char **args, size_t count, bundle_setting
       o->entrypoint = &c->args.options[i].value;
       o->entrypoint_count = 1;
     }
-  return read_network(c, settings) && read_env(c, settings);
+  bool good = read_network(c, &o->flags) && cli_values(c, OPTION_ENV, &settings->env, &o->env_count);
+  o->env = settings->env;
+  return good;
 }
 
 void bundle_settings_free(bundle_settings *settings) {

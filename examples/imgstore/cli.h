@@ -40,16 +40,15 @@ struct cli {
   bool json_messages; /* what goes to standard error is JSON lines */
 };
 
-extern const command command_pull, command_load, command_unpack, command_ls, command_history, command_inspect,
-    command_rm, command_tag, command_tags, command_prune, command_du, command_verify, command_login, command_logout,
-    command_index;
-extern const command command_save, command_import, command_export;
-extern const command command_artifact, command_build, command_diff, command_commit;
-extern const command command_access, command_catalog;
-extern const command command_copy, command_push, command_sync;
-extern const command command_attach, command_referrers;
-extern const option_group group_global, group_policy, group_registry, group_unpack;
-extern const command command_create, command_mount, command_umount, command_delete, command_bundle, command_run;
+/* One command, one file: command_ls is in cmd_ls.c. */
+extern const command command_access, command_artifact, command_attach, command_build, command_bundle, command_catalog,
+    command_commit, command_copy, command_create, command_delete, command_diff, command_du, command_export,
+    command_history, command_import, command_index, command_inspect, command_load, command_login, command_logout,
+    command_ls, command_mount, command_prune, command_pull, command_push, command_referrers, command_rm, command_run,
+    command_save, command_sync, command_tag, command_tags, command_umount, command_unpack, command_verify;
+
+/* Options that several commands have. */
+extern const option_group group_bundle, group_global, group_policy, group_registry, group_unpack;
 
 /* --- session.c -----------------------------------------------------------------------------------------------------
  */
@@ -69,33 +68,35 @@ void cli_close(cli *c);
 /** Finds an image; without a platform this machine's, or the first there is. Errors are not printed. */
 int32_t cli_find_image(cli *c, const char *name, const char *platform, imgstore_image **image, imgstore_error **error);
 
+/** Opens c->rootfs_dir, the rootfs directory beside the open store; all but STORE_CREATE leave it NULL when there is
+ * none. Returns an exit status. */
+int cli_open_rootfs_dir(cli *c, int how);
+/** Opens the store and its rootfs directory for writing; create: makes both. Without them it says so: CLI_FAILED. */
+int cli_need_rootfs_dir(cli *c, bool create);
+/** Opens the store, its rootfs directory and the instance. Returns an exit status. */
+int cli_open_rootfs(cli *c, const char *name, imgstore_rootfs **rootfs);
+
 /* --- layer_dirs.c ---------------------------------------------------------------------------------------------------
  */
 
-/** Opens the directory of applied layers beside the store, which is open; without make, *dir is NULL when there is
- * none. Returns an exit status. */
-int cli_open_layer_dirs(cli *c, bool make, imgstore_rootfs_dir **dir);
 /** Removes what no image needs any more; prints it, adds its bytes to *total. */
 int cli_prune_layer_dirs(cli *c, uint64_t *total);
 /** The part of du about layer directories; nothing when there are none. */
 int cli_print_layer_dirs(cli *c, bool json);
-/** Opens the rootfs directory beside the store; create: makes both. Without them it says so: CLI_FAILED. */
-int cli_open_rootfs_dir(cli *c, bool create);
-/** Opens the store, its rootfs directory and the instance. Returns an exit status. */
-int cli_open_rootfs(cli *c, const char *name, imgstore_rootfs **rootfs);
 
-/* --- cmd_ls_rootfs.c, bundle_options.c -----------------------------------------------------------------------------
- */
+/* --- ls_instances.c --- */
 
 /** ls --rootfs. */
 int cli_list_rootfs(cli *c, bool json, bool quiet);
+
+/* --- bundle_options.c -----------------------------------------------------------------------------------------------
+ */
 
 typedef struct bundle_settings {
   imgstore_bundle_options options; /* points to the lists */
   const char **env;
 } bundle_settings;
 
-extern const option_group group_bundle;
 /** Reads the options of group_bundle; args: the command, or none. false after a message: CLI_USAGE. */
 bool cli_bundle_settings(cli *c, const char **args, size_t count, bundle_settings *settings);
 void bundle_settings_free(bundle_settings *settings);
@@ -108,14 +109,16 @@ bool cli_registry_options(cli *c, imgstore_registry_options *options);
 /** A handle on host with the options of the command line. Returns an exit status. */
 int cli_open_registry(cli *c, const char *host, const imgstore_registry_options *options, imgstore_registry **registry);
 
+/** The host that login and logout are about: the word that is given, else docker.io. false: out of memory. */
+bool cli_login_host(const cli *c, text *host);
+
 /* --- policy_options.c ----------------------------------------------------------------------------------------------
  */
 
 /** The policy that the options of group_policy say; *policy NULL without one. Returns an exit status. */
 int cli_open_policy(cli *c, imgstore_policy **policy);
 
-/* --- cmd_signatures.c ----------------------------------------------------------------------------------------------
- */
+/* --- verify_signatures.c --- */
 
 /** verify of an image: its signatures, not the store. */
 int cli_verify_image(cli *c);
@@ -151,17 +154,44 @@ bool cli_has_colour(void);
 /** Flushes standard output; data that could not be written makes the status CLI_FAILED. */
 int cli_finish_output(int status);
 
-/** --format: sets *json. false after a message: CLI_USAGE. */
-bool cli_format(cli *c, bool *json);
-/** --format of what is made: sets *format to IMGSTORE_FORMAT_*. false after a message: CLI_USAGE. */
-bool cli_image_format(cli *c, int32_t *format);
+/* --- option_values.c -------------------------------------------------------------------------------------------------
+ *
+ * What an option says, checked. All leave *value alone when the option is not given; false after a message: CLI_USAGE.
+ */
 
-/* --- cmd_save.c --- */
+/** A word that an option takes and what it stands for. A table ends with word NULL. */
+typedef struct choice {
+  const char *word;
+  int32_t value;
+} choice;
 
-/** --format of archives: sets *format when it is given. false after a message: CLI_USAGE. */
-bool cli_archive_format(cli *c, int32_t *format);
-/** --compression, as IMGSTORE_COMPRESS_*; without it *compression stays. Complains itself when it is none. */
-bool cli_compression(cli *c, int32_t *compression);
+bool cli_choice(const cli *c, int id, const choice *choices, int32_t *value);
+/** The same for one of the words of an option that may be given again. */
+bool cli_choose(const cli *c, int id, const char *word, const choice *choices, int32_t *value);
+/** A number from least to most. */
+bool cli_number(const cli *c, int id, uint64_t least, uint64_t most, uint64_t *value);
+/** All values of an option that may be given again, in order; the caller frees *values. */
+bool cli_values(const cli *c, int id, const char ***values, size_t *count);
+/** --format table|json. */
+bool cli_format(const cli *c, bool *json);
+/** --format oci|docker: IMGSTORE_FORMAT_*. */
+bool cli_image_format(const cli *c, int32_t *format);
+/** --format docker-archive|oci-archive|oci-dir: IMGSTORE_ARCHIVE_*. */
+bool cli_archive_format(const cli *c, int32_t *format);
+/** --compression gzip|fast|zstd|none: IMGSTORE_COMPRESS_*. */
+bool cli_compression(const cli *c, int32_t *compression);
+/** --platform, and --all-platforms as all in *flags; they exclude each other. */
+bool cli_platforms(const cli *c, uint32_t all, const char **platform, uint32_t *flags);
+
+/** How new layers are made. */
+typedef struct layer_settings {
+  int32_t compression, level;
+  uint32_t flags; /* IMGSTORE_BUILD_EPOCH, or 0 */
+  int64_t epoch;
+} layer_settings;
+
+/** --compression, --level, and --timestamp or SOURCE_DATE_EPOCH. */
+bool cli_layer_settings(const cli *c, layer_settings *settings);
 
 /* --- names.c -------------------------------------------------------------------------------------------------------
  */

@@ -27,12 +27,10 @@ static int32_t add_file(imgstore_artifact *artifact, const char *given, imgstore
 }
 
 static int32_t annotate(imgstore_artifact *artifact, const char *given, imgstore_error **error) {
-  const char *equals = strchr(given, '=');
   text key = {0};
-  text_add_bytes(&key, given, equals ? (size_t)(equals - given) : strlen(given));
-  int32_t code = key.failed
-                     ? IMGSTORE_ENOMEM
-                     : imgstore_artifact_set_annotation(artifact, text_get(&key), equals ? equals + 1 : "", error);
+  const char *value = text_split(&key, given, '=');
+  int32_t code = key.failed ? IMGSTORE_ENOMEM
+                            : imgstore_artifact_set_annotation(artifact, text_get(&key), value ? value : "", error);
   text_free(&key);
   return code;
 }
@@ -50,7 +48,7 @@ static int32_t describe(cli *c, imgstore_artifact *artifact, imgstore_error **er
 static void print_made(cli *c, const imgstore_manifest *manifest) {
   text line = {0};
   if (!option_given(&c->args, OPTION_JSON)) {
-    printf("%s\n", imgstore_manifest_digest(manifest));
+    put_line(stdout, "%s", imgstore_manifest_digest(manifest));
     return;
   }
   json_begin(&line);

@@ -3,9 +3,8 @@
 #include <string.h>
 
 #include "cli.h"
-#include "job.h"
 #include "json_out.h"
-#include "progress.h"
+#include "remote.h"
 
 static const option attach_options[] = {
     {OPTION_ARTIFACT_TYPE, 0, "artifact-type", "TYPE",
@@ -18,7 +17,7 @@ static const option attach_options[] = {
      "(default: to what the name stands for)"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name of the object"},
     {OPTION_PROGRESS, 0, "progress", "auto|tty|plain|json", "as for pull"},
-    {OPTION_FORMAT, 0, "format", "table|json", "json: print a JSON object instead of the name"},
+    ROW_FORMAT("json: print a JSON object instead of the name"),
     ROW_END};
 static const option_group attach_group = {"Options", attach_options};
 
@@ -26,23 +25,17 @@ static const progress_words words = {"Preparing", "Uploading", "Uploaded", "Uplo
 
 typedef struct attach {
   cli *c;
-  job job;
-  progress progress;
+  remote remote;
   bool json;
   imgstore_attach_options options;
-  imgstore_registry_options registry_options;
-  imgstore_reference *reference;
-  imgstore_registry *registry;
   imgstore_attachment *attachment;
-  imgstore_operation *operation;
 } attach;
 
 static int32_t annotate(attach *a, const char *given, imgstore_error **error) {
-  const char *equals = strchr(given, '=');
   text key = {0};
-  text_add_bytes(&key, given, (size_t)(equals - given));
+  const char *value = text_split(&key, given, '=');
   int32_t code =
-      key.failed ? IMGSTORE_ENOMEM : imgstore_attachment_annotate(a->attachment, text_get(&key), equals + 1, error);
+      key.failed ? IMGSTORE_ENOMEM : imgstore_attachment_annotate(a->attachment, text_get(&key), value, error);
   text_free(&key);
   return code;
 }
@@ -61,10 +54,10 @@ static int build(attach *a) {
 }
 
 static void conclude(const attach *a) {
-  const imgstore_report *report = imgstore_operation_report(a->operation);
+  const imgstore_report *report = imgstore_operation_report(a->remote.job.operation);
   text line = {0};
   if (!a->json) {
-    puts(imgstore_report_name(report, 0));
+    put_line(stdout, "%s", imgstore_report_name(report, 0));
     return;
   }
   json_begin(&line);
@@ -78,24 +71,22 @@ static void conclude(const attach *a) {
 
 static int send_object(attach *a) {
   imgstore_error *error = NULL;
+  job *j = &a->remote.job;
   a->options.platform = option_value(&a->c->args, OPTION_PLATFORM);
   a->options.progress = progress_event;
-  a->options.progress_data = &a->progress;
-  int32_t code = imgstore_attach_start(a->registry, imgstore_reference_name(a->reference), a->attachment, &a->options,
-                                       &a->operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(&a->job, &a->progress, a->operation, &error);
-  if (code != IMGSTORE_OK)
-    return job_failed(&a->job, a->c, code, &error);
-  conclude(a);
-  return CLI_OK;
+  a->options.progress_data = &j->progress;
+  int32_t code = imgstore_attach_start(a->remote.registry, imgstore_reference_name(a->remote.reference), a->attachment,
+                                       &a->options, &j->operation, &error);
+  int status = job_run(j, code, &error);
+  if (status == CLI_OK)
+    conclude(a);
+  return status;
 }
 
 static bool read_options(attach *a) {
   cli *c = a->c;
   imgstore_attach_options_init(&a->options, sizeof a->options);
-  if (!cli_format(c, &a->json) || !cli_registry_options(c, &a->registry_options) ||
-      !progress_begin(&a->progress, c, &words))
+  if (!remote_begin(&a->remote, c, &words) || !cli_format(c, &a->json))
     return false;
   if (!option_given(&c->args, OPTION_ARTIFACT_TYPE) && !option_given(&c->args, OPTION_MEDIA_TYPE))
     return cli_usage(c, "what is it? Give --artifact-type or --media-type"), false;
@@ -105,34 +96,15 @@ static bool read_options(attach *a) {
   return true;
 }
 
-static int prepare(attach *a) {
-  imgstore_error *error = NULL;
-  int status = cli_open_context(a->c);
-  if (status != CLI_OK)
-    return status;
-  int32_t code = imgstore_reference_parse(a->c->context, a->c->args.words[0], &a->reference, &error);
-  if (code != IMGSTORE_OK)
-    return cli_failed(a->c, code, &error);
-  status = build(a);
-  if (status != CLI_OK)
-    return status;
-  return cli_open_registry(a->c, imgstore_reference_host(a->reference), &a->registry_options, &a->registry);
-}
-
 static int run(cli *c) {
   attach a = {.c = c};
-  int status = CLI_USAGE;
-  job_begin(&a.job);
-  if (read_options(&a))
-    status = prepare(&a);
+  int status = read_options(&a) ? remote_open(&a.remote, c->args.words[0]) : CLI_USAGE;
+  if (status == CLI_OK)
+    status = build(&a);
   if (status == CLI_OK)
     status = send_object(&a);
-  imgstore_operation_free(a.operation);
+  status = remote_end(&a.remote, status);
   imgstore_attachment_free(a.attachment);
-  imgstore_registry_free(a.registry);
-  imgstore_reference_unref(a.reference);
-  progress_free(&a.progress);
-  job_end(&a.job);
   return status;
 }
 

@@ -1,8 +1,6 @@
 /* cmd_build.c - build: makes an image from flags: layers, config, squash. */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -10,8 +8,6 @@
 #include "cli.h"
 #include "job.h"
 #include "json_out.h"
-#include "progress.h"
-#include "units.h"
 
 static const option build_options[] = {
     {OPTION_FROM, 0, "from", "IMAGE|scratch", "the stored image to build on (default: scratch, or see --rootfs)"},
@@ -29,12 +25,10 @@ static const option build_options[] = {
     {OPTION_SQUASH_FROM, 0, "squash-from", "N", "make one layer of layer N (0 is the lowest) and all above it"},
     {OPTION_REBASE, 0, "rebase", "OLD", "put the image's own layers on another base: --rebase OLD --onto NEW"},
     {OPTION_ONTO, 0, "onto", "NEW", "the new base"},
-    {OPTION_COMPRESSION, 0, "compression", "gzip|fast|zstd|none", "of the layers (default: gzip)"},
-    {OPTION_LEVEL, 0, "level", "N", "of the compression"},
-    {OPTION_FORMAT, 0, "format", "oci|docker", "the media types (default: oci)"},
-    {OPTION_TIMESTAMP, 0, "timestamp", "SECONDS",
-     "no file and no date is later (default: $SOURCE_DATE_EPOCH;\n"
-     "without it files keep their times and the image is created now)"},
+    ROW_COMPRESSION("of the layers (default: gzip)"),
+    ROW_LEVEL,
+    ROW_IMAGE_FORMAT("the media types (default: oci)"),
+    ROW_TIMESTAMP,
     {OPTION_JSON, 0, "json", NULL, "print a JSON object instead of the digest"},
     ROW_QUIET,
     ROW_PROGRESS,
@@ -45,53 +39,28 @@ static const progress_words words = {"Making layer", "Making", "Made", "Layer co
 
 typedef struct build {
   cli *c;
-  progress progress;
   job job;
+  uint64_t squash_from; /* UINT32_MAX: nothing is squashed */
   imgstore_build_options options;
   imgstore_image *base, *old_base, *new_base, *image;
   imgstore_builder *builder;
-  imgstore_operation *operation;
 } build;
-
-/* --- options -------------------------------------------------------------------------------------------------------
- */
-
-static bool read_number(build *b, int id, const char *what, const char *given, uint64_t most, uint64_t *number) {
-  if (!given)
-    given = option_value(&b->c->args, id);
-  if (!given || units_number(given, most, number))
-    return true;
-  cli_usage(b->c, "%s is a number from 0 to %" PRIu64 ", not %s", what, most, given);
-  return false;
-}
-
-/* https://reproducible-builds.org/specs/source-date-epoch/ */
-static bool read_timestamp(build *b) {
-  uint64_t seconds = 0;
-  const char *given = option_value(&b->c->args, OPTION_TIMESTAMP), *set = getenv("SOURCE_DATE_EPOCH");
-  const char *what = given ? "--timestamp" : "SOURCE_DATE_EPOCH";
-  if (!given && set && *set)
-    given = set;
-  if (!given)
-    return true;
-  if (!read_number(b, 0, what, given, UINT64_C(253402300799), &seconds))
-    return false;
-  b->options.flags |= IMGSTORE_BUILD_EPOCH;
-  b->options.source_date_epoch = (int64_t)seconds;
-  return true;
-}
 
 static bool read_options(build *b) {
   cli *c = b->c;
-  uint64_t level = 0;
-  imgstore_build_options_init(&b->options, sizeof b->options);
-  if (!progress_begin(&b->progress, c, &words) || !cli_compression(b->c, &b->options.compression) ||
-      !read_number(b, OPTION_LEVEL, "--level", NULL, 19, &level) || !read_timestamp(b) ||
-      !cli_image_format(c, &b->options.format))
+  imgstore_build_options *o = &b->options;
+  layer_settings layers;
+  b->squash_from = option_given(&c->args, OPTION_SQUASH) ? 0 : UINT32_MAX;
+  imgstore_build_options_init(o, sizeof *o);
+  if (!job_begin(&b->job, c, &words) || !cli_layer_settings(c, &layers) || !cli_image_format(c, &o->format) ||
+      !cli_number(c, OPTION_SQUASH_FROM, 0, UINT32_MAX - 1, &b->squash_from))
     return false;
-  b->options.level = (int32_t)level;
-  b->options.progress = progress_event;
-  b->options.progress_data = &b->progress;
+  o->compression = layers.compression;
+  o->level = layers.level;
+  o->flags = layers.flags;
+  o->source_date_epoch = layers.epoch;
+  o->progress = progress_event;
+  o->progress_data = &b->job.progress;
   if (option_given(&c->args, OPTION_REBASE) != option_given(&c->args, OPTION_ONTO)) {
     cli_usage(c, "--rebase OLD and --onto NEW belong together");
     return false;
@@ -122,13 +91,11 @@ static int32_t add_tar(build *b, const char *path, imgstore_error **error) {
 static int32_t add_dir(build *b, const char *given, imgstore_error **error) {
   uint32_t flags = option_given(&b->c->args, OPTION_ROOT_OWNED) ? IMGSTORE_ADD_ROOT_OWNED : 0;
   const char *colon = strrchr(given, ':');
+  const char *prefix = colon && colon[1] == '/' ? colon + 1 : NULL;
   text path = {0};
-  if (colon && colon[1] != '/')
-    colon = NULL;
-  text_add_bytes(&path, given, colon ? (size_t)(colon - given) : strlen(given));
+  text_add_bytes(&path, given, prefix ? (size_t)(colon - given) : strlen(given));
   int32_t code =
-      path.failed ? IMGSTORE_ENOMEM
-                  : imgstore_builder_add_directory(b->builder, text_get(&path), colon ? colon + 1 : NULL, flags, error);
+      path.failed ? IMGSTORE_ENOMEM : imgstore_builder_add_directory(b->builder, text_get(&path), prefix, flags, error);
   text_free(&path);
   return code;
 }
@@ -216,7 +183,7 @@ static int32_t find_images(build *b, imgstore_error **error) {
   return code;
 }
 
-static int32_t describe(build *b, uint64_t squash_from, imgstore_error **error) {
+static int32_t describe(build *b, imgstore_error **error) {
   cli *c = b->c;
   const char *platform = option_value(&c->args, OPTION_PLATFORM);
   int32_t code = imgstore_builder_new(c->store, b->base, &b->builder, error);
@@ -228,17 +195,17 @@ static int32_t describe(build *b, uint64_t squash_from, imgstore_error **error) 
     code = build_configure(c, b->builder, error);
   if (code == IMGSTORE_OK)
     code = add_layers(b, error);
-  if (code == IMGSTORE_OK && squash_from != UINT32_MAX)
-    code = imgstore_builder_squash(b->builder, (uint32_t)squash_from, error);
+  if (code == IMGSTORE_OK && b->squash_from != UINT32_MAX)
+    code = imgstore_builder_squash(b->builder, (uint32_t)b->squash_from, error);
   return code;
 }
 
-static int print_image(build *b) {
+static void print_image(const build *b) {
   const char *name = option_value(&b->c->args, OPTION_TAG);
   text line = {0};
   if (!option_given(&b->c->args, OPTION_JSON)) {
-    puts(imgstore_image_id(b->image));
-    return CLI_OK;
+    put_line(stdout, "%s", imgstore_image_id(b->image));
+    return;
   }
   json_begin(&line);
   json_string(&line, "name", name);
@@ -248,47 +215,39 @@ static int print_image(build *b) {
   json_number(&line, "size", imgstore_image_compressed_size(b->image));
   json_end(&line, stdout);
   text_free(&line);
-  return CLI_OK;
 }
 
 static int make(build *b) {
   cli *c = b->c;
+  job *j = &b->job;
   imgstore_error *error = NULL;
-  uint64_t squash_from = option_given(&c->args, OPTION_SQUASH) ? 0 : UINT32_MAX;
-  if (!read_number(b, OPTION_SQUASH_FROM, "--squash-from", NULL, UINT32_MAX - 1, &squash_from))
-    return CLI_USAGE;
-  int status = option_given(&c->args, OPTION_ROOTFS) ? cli_open_rootfs_dir(c, false) : cli_open_store(c, STORE_CREATE);
+  int status = option_given(&c->args, OPTION_ROOTFS) ? cli_need_rootfs_dir(c, false) : cli_open_store(c, STORE_CREATE);
   if (status != CLI_OK)
     return status;
   int32_t code = find_images(b, &error);
   if (code == IMGSTORE_OK)
-    code = describe(b, squash_from, &error);
+    code = describe(b, &error);
   if (code == IMGSTORE_OK)
-    code = imgstore_builder_finish_start(b->builder, option_value(&c->args, OPTION_TAG), &b->options, &b->operation,
+    code = imgstore_builder_finish_start(b->builder, option_value(&c->args, OPTION_TAG), &b->options, &j->operation,
                                          &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(&b->job, &b->progress, b->operation, &error);
-  if (code != IMGSTORE_OK)
-    return job_failed(&b->job, c, code, &error);
-  b->image = imgstore_operation_image(b->operation);
-  cli_print_skipped(imgstore_operation_report(b->operation), true);
-  return print_image(b);
+  status = job_run(j, code, &error);
+  if (status != CLI_OK)
+    return status;
+  b->image = imgstore_operation_image(j->operation);
+  cli_print_skipped(imgstore_operation_report(j->operation), true);
+  print_image(b);
+  return CLI_OK;
 }
 
 static int run(cli *c) {
   build b = {.c = c};
-  if (!read_options(&b))
-    return CLI_USAGE;
-  job_begin(&b.job);
-  int status = make(&b);
-  imgstore_operation_free(b.operation);
+  bool good = read_options(&b);
+  int status = job_end(&b.job, good ? make(&b) : CLI_USAGE);
   imgstore_builder_free(b.builder);
   imgstore_image_unref(b.image);
   imgstore_image_unref(b.base);
   imgstore_image_unref(b.old_base);
   imgstore_image_unref(b.new_base);
-  job_end(&b.job);
-  progress_free(&b.progress);
   return status;
 }
 

@@ -1,12 +1,9 @@
 /* cmd_copy.c - copy: an image from one place to another. */
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "cli.h"
 #include "job.h"
 #include "places.h"
-#include "progress.h"
 #include "published.h"
 
 static const option copy_options[] = {
@@ -15,7 +12,7 @@ static const option copy_options[] = {
     {OPTION_DRY_RUN, 0, "dry-run", NULL, "copy nothing, say what would be copied"},
     {OPTION_TMPDIR, 0, "tmpdir", "DIR", "folder for temporary files (default: $TMPDIR, or /var/tmp)"},
     {OPTION_QUIET, 'q', "quiet", NULL, "print only the name"},
-    {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line about everything"},
+    ROW_FORMAT("json: one object per line about everything"),
     ROW_PROGRESS,
     ROW_END};
 static const option_group copy_group = {"Options", copy_options};
@@ -23,67 +20,43 @@ static const option_group copy_group = {"Options", copy_options};
 static const progress_words words = {"Copying", "Copying", "Copied", "Copied"};
 
 typedef struct copying {
-  cli *c;
-  progress progress;
   job job;
   published_view view;
-  imgstore_registry_options registry_options;
   imgstore_copy_options options;
-  place from, to;
-  imgstore_operation *operation;
+  places places;
 } copying;
 
-static bool read_options(copying *p) {
-  cli *c = p->c;
-  imgstore_copy_options_init(&p->options, sizeof p->options);
-  if (!cli_registry_options(c, &p->registry_options) || !published_view_read(c, &p->view) ||
-      !progress_begin(&p->progress, c, &words))
+static bool read_options(copying *p, cli *c) {
+  imgstore_copy_options *o = &p->options;
+  imgstore_copy_options_init(o, sizeof *o);
+  if (!job_begin(&p->job, c, &words) || !published_view_read(c, &p->view) ||
+      !cli_platforms(c, IMGSTORE_COPY_ALL_PLATFORMS, &o->platform, &o->flags))
     return false;
-  p->options.platform = option_value(&c->args, OPTION_PLATFORM);
-  if (option_given(&c->args, OPTION_ALL_PLATFORMS))
-    p->options.flags |= IMGSTORE_COPY_ALL_PLATFORMS;
   if (p->view.dry_run)
-    p->options.flags |= IMGSTORE_COPY_DRY_RUN;
-  p->options.temp_dir = option_value(&c->args, OPTION_TMPDIR);
-  if (!p->options.temp_dir)
-    p->options.temp_dir = getenv("TMPDIR");
-  p->options.progress = progress_event;
-  p->options.progress_data = &p->progress;
-  if (p->options.platform && option_given(&c->args, OPTION_ALL_PLATFORMS)) {
-    cli_usage(c, "--platform and --all-platforms exclude each other");
-    return false;
-  }
+    o->flags |= IMGSTORE_COPY_DRY_RUN;
+  o->temp_dir = option_value(&c->args, OPTION_TMPDIR);
+  if (!o->temp_dir)
+    o->temp_dir = getenv("TMPDIR");
+  o->progress = progress_event;
+  o->progress_data = &p->job.progress;
   return true;
 }
 
 static int transfer(copying *p) {
   imgstore_error *error = NULL;
-  const char *const *words_given = p->c->args.words;
-  int status = place_open(&p->from, p->c, words_given[0], PLACE_SOURCE, &p->registry_options);
-  if (status == CLI_OK)
-    status = place_open(&p->to, p->c, words_given[1], PLACE_DESTINATION, &p->registry_options);
+  int status = places_open(&p->places, p->job.c, 0);
   if (status != CLI_OK)
     return status;
-  int32_t code = imgstore_copy_start(&p->from.place, &p->to.place, &p->options, &p->operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(&p->job, &p->progress, p->operation, &error);
-  if (code != IMGSTORE_OK)
-    return job_failed(&p->job, p->c, code, &error);
-  const imgstore_report *report = imgstore_operation_report(p->operation);
-  return published_print(p->c, report, &p->view);
+  int32_t code =
+      imgstore_copy_start(&p->places.from.place, &p->places.to.place, &p->options, &p->job.operation, &error);
+  status = job_run(&p->job, code, &error);
+  return status == CLI_OK ? published_print(p->job.c, imgstore_operation_report(p->job.operation), &p->view) : status;
 }
 
 static int run(cli *c) {
-  copying p = {.c = c};
-  int status = CLI_USAGE;
-  job_begin(&p.job);
-  if (read_options(&p))
-    status = transfer(&p);
-  imgstore_operation_free(p.operation);
-  place_close(&p.from);
-  place_close(&p.to);
-  progress_free(&p.progress);
-  job_end(&p.job);
+  copying p = {0};
+  int status = job_end(&p.job, read_options(&p, c) ? transfer(&p) : CLI_USAGE);
+  places_close(&p.places);
   return status;
 }
 

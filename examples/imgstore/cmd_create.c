@@ -1,7 +1,6 @@
 /* cmd_create.c - create: an instance of an image. */
 #include "cli.h"
 #include "job.h"
-#include "progress.h"
 
 static const option create_options[] = {
     {OPTION_READ_ONLY, 0, "read-only", NULL, "an instance without a layer of its own"},
@@ -14,13 +13,13 @@ static const option_group create_group = {"Options", create_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Applied"};
 
-static int create(cli *c, job *j, progress *p, const unpack_settings *settings) {
+static int create(job *j, const unpack_settings *settings) {
+  cli *c = j->c;
   imgstore_image *image = NULL;
-  imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
   imgstore_layers_options layers;
   imgstore_rootfs_options options;
-  int status = cli_open_rootfs_dir(c, true);
+  int status = cli_need_rootfs_dir(c, true);
   if (status != CLI_OK)
     return status;
   imgstore_layers_options_init(&layers, sizeof layers);
@@ -30,32 +29,23 @@ static int create(cli *c, job *j, progress *p, const unpack_settings *settings) 
   options.flags = option_given(&c->args, OPTION_READ_ONLY) ? IMGSTORE_ROOTFS_READ_ONLY : 0;
   options.image_name = c->args.words[0];
   options.progress = progress_event;
-  options.progress_data = p;
+  options.progress_data = &j->progress;
   int32_t code =
       imgstore_store_image(c->store, c->args.words[0], option_value(&c->args, OPTION_PLATFORM), &image, &error);
   if (code == IMGSTORE_OK)
-    code = imgstore_rootfs_create_start(c->rootfs_dir, image, c->args.words[1], &options, &operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(j, p, operation, &error);
-  if (code == IMGSTORE_OK)
-    cli_print_skipped(imgstore_operation_report(operation), option_given(&c->args, OPTION_VERBOSE));
-  else
-    status = job_failed(j, c, code, &error);
-  imgstore_operation_free(operation);
+    code = imgstore_rootfs_create_start(c->rootfs_dir, image, c->args.words[1], &options, &j->operation, &error);
+  status = job_run(j, code, &error);
+  if (status == CLI_OK)
+    cli_print_skipped(imgstore_operation_report(j->operation), option_given(&c->args, OPTION_VERBOSE));
   imgstore_image_unref(image);
   return status;
 }
 
 static int run(cli *c) {
   unpack_settings settings = {0};
-  progress p = {0};
   job j;
-  int status = CLI_USAGE;
-  job_begin(&j);
-  if (cli_unpack_settings(c, &settings) && progress_begin(&p, c, &words))
-    status = create(c, &j, &p, &settings);
-  job_end(&j);
-  progress_free(&p);
+  bool good = job_begin(&j, c, &words) && cli_unpack_settings(c, &settings);
+  int status = job_end(&j, good ? create(&j, &settings) : CLI_USAGE);
   unpack_settings_free(&settings);
   return status;
 }

@@ -16,15 +16,13 @@ static int delete_one(cli *c, const char *name, uint32_t flags) {
   for (size_t i = 0; i < imgstore_report_count(report); i++)
     cli_message(c, "%s: %s", imgstore_report_name(report, i), imgstore_report_detail(report, i));
   imgstore_report_free(report);
-  fputs("Deleted: ", stdout);
-  put_safe(stdout, name);
-  putchar('\n');
+  put_line(stdout, "Deleted: %s", name);
   return CLI_OK;
 }
 
 static int run(cli *c) {
   uint32_t flags = option_given(&c->args, OPTION_FORCE) ? IMGSTORE_ROOTFS_DELETE_MOUNTED : 0;
-  int status = cli_open_rootfs_dir(c, false);
+  int status = cli_need_rootfs_dir(c, false);
   for (size_t i = 0; c->rootfs_dir && i < c->args.count; i++) {
     int one = delete_one(c, c->args.words[i], flags);
     status = one != CLI_OK ? one : status;

@@ -4,7 +4,6 @@
 
 #include "cli.h"
 #include "job.h"
-#include "progress.h"
 
 static const option export_command_options[] = {
     {OPTION_OUTPUT, 'o', "output", "FILE", "write to FILE instead of standard output"},
@@ -22,7 +21,7 @@ static int find_instance(cli *c, const char *name, imgstore_rootfs **rootfs) {
   *rootfs = NULL;
   if (option_given(&c->args, OPTION_PLATFORM))
     return CLI_OK;
-  int status = cli_open_layer_dirs(c, false, &c->rootfs_dir);
+  int status = cli_open_rootfs_dir(c, STORE_LEASE);
   if (status != CLI_OK || !c->rootfs_dir)
     return status;
   int32_t code = imgstore_rootfs_open(c->rootfs_dir, name, rootfs, &error);
@@ -32,11 +31,11 @@ static int find_instance(cli *c, const char *name, imgstore_rootfs **rootfs) {
   return CLI_OK;
 }
 
-static int export_image(cli *c, const char *path, job *j, progress *p) {
+static int export_image(job *j, const char *path) {
+  cli *c = j->c;
   imgstore_export_options options;
   imgstore_rootfs *rootfs = NULL;
   imgstore_image *image = NULL;
-  imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
   int status = cli_need_store(c, STORE_LEASE);
   if (status == CLI_OK)
@@ -46,18 +45,14 @@ static int export_image(cli *c, const char *path, job *j, progress *p) {
   imgstore_export_options_init(&options, sizeof options);
   options.fd = path ? -1 : STDOUT_FILENO;
   options.progress = progress_event;
-  options.progress_data = p;
+  options.progress_data = &j->progress;
   int32_t code = IMGSTORE_OK;
   if (!rootfs)
     code = imgstore_store_image(c->store, c->args.words[0], option_value(&c->args, OPTION_PLATFORM), &image, &error);
   if (code == IMGSTORE_OK)
-    code = rootfs ? imgstore_rootfs_export_start(rootfs, path, &options, &operation, &error)
-                  : imgstore_export_start(image, path, &options, &operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(j, p, operation, &error);
-  if (code != IMGSTORE_OK)
-    status = job_failed(j, c, code, &error);
-  imgstore_operation_free(operation);
+    code = rootfs ? imgstore_rootfs_export_start(rootfs, path, &options, &j->operation, &error)
+                  : imgstore_export_start(image, path, &options, &j->operation, &error);
+  status = job_run(j, code, &error);
   imgstore_image_unref(image);
   imgstore_rootfs_close(rootfs);
   return status;
@@ -65,19 +60,13 @@ static int export_image(cli *c, const char *path, job *j, progress *p) {
 
 static int run(cli *c) {
   const char *path = option_value(&c->args, OPTION_OUTPUT);
-  progress p;
   job j;
   if (path && strcmp(path, "-") == 0)
     path = NULL;
   if (!path && isatty(STDOUT_FILENO))
     return cli_usage(c, "will not write a tar to a terminal: use -o FILE or redirect standard output");
-  if (!progress_begin(&p, c, &words))
-    return CLI_USAGE;
-  job_begin(&j);
-  int status = export_image(c, path, &j, &p);
-  job_end(&j);
-  progress_free(&p);
-  return status;
+  bool good = job_begin(&j, c, &words);
+  return job_end(&j, good ? export_image(&j, path) : CLI_USAGE);
 }
 
 const command command_export = {

@@ -10,7 +10,7 @@
 
 static const option history_options[] = {{OPTION_QUIET, 'q', "quiet", NULL, "print only image IDs"},
                                          {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole IDs and commands"},
-                                         {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
+                                         ROW_FORMAT("json: one object per line"),
                                          ROW_PLATFORM,
                                          ROW_END};
 static const option_group history_group = {"Options", history_options};
@@ -75,7 +75,7 @@ static int print(cli *c, const imgstore_image *image, bool json) {
   for (size_t i = 0; i < count; i++) {
     step s = step_at(image, i, count);
     if (quiet)
-      printf("%s\n", no_trunc ? s.id : shown_id(&s).text);
+      put_line(stdout, "%s", no_trunc ? s.id : shown_id(&s).text);
     else if (json)
       print_json(&t, &s, no_trunc);
     else
@@ -90,7 +90,7 @@ static int print(cli *c, const imgstore_image *image, bool json) {
 }
 
 static int run(cli *c) {
-  bool json;
+  bool json = false;
   imgstore_image *image = NULL;
   imgstore_error *error = NULL;
   if (!cli_format(c, &json))

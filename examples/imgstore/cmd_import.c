@@ -1,12 +1,10 @@
 /* cmd_import.c - import: makes a one-layer image of a root file system's tar. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli.h"
 #include "job.h"
-#include "progress.h"
 
 static const option import_command_options[] = {
     {OPTION_CHANGE, 'c', "change", "INSTRUCTION",
@@ -20,42 +18,24 @@ static const option_group import_group = {"Options", import_command_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Import complete"};
 
-static int import(cli *c, const char *path, imgstore_import_options *options, job *j, progress *p) {
-  imgstore_operation *operation = NULL;
+static int import(job *j, const char *path, imgstore_import_options *options) {
+  cli *c = j->c;
   imgstore_error *error = NULL;
   int status = cli_open_store(c, STORE_CREATE);
   if (status != CLI_OK)
     return status;
   options->progress = progress_event;
-  options->progress_data = p;
-  int32_t code = imgstore_import_start(c->store, path, c->args.words[1], options, &operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(j, p, operation, &error);
-  if (code == IMGSTORE_OK) {
-    imgstore_image *image = imgstore_operation_image(operation);
-    puts(imgstore_image_id(image));
-    imgstore_image_unref(image);
-  } else {
-    status = job_failed(j, c, code, &error);
-  }
-  imgstore_operation_free(operation);
+  options->progress_data = &j->progress;
+  int32_t code = imgstore_import_start(c->store, path, c->args.words[1], options, &j->operation, &error);
+  status = job_run(j, code, &error);
+  if (status == CLI_OK)
+    job_print_image_id(j);
   return status;
-}
-
-/* The values of all -c, in order. NULL: out of memory. */
-static const char **changes_of(cli *c, size_t *count) {
-  const char **changes = calloc(c->args.option_count + 1, sizeof *changes);
-  *count = 0;
-  for (size_t i = 0; changes && i < c->args.option_count; i++)
-    if (c->args.options[i].id == OPTION_CHANGE)
-      changes[(*count)++] = c->args.options[i].value;
-  return changes;
 }
 
 static int run(cli *c) {
   imgstore_import_options options;
-  const char *path = strcmp(c->args.words[0], "-") == 0 ? NULL : c->args.words[0];
-  progress p;
+  const char *path = strcmp(c->args.words[0], "-") == 0 ? NULL : c->args.words[0], **changes = NULL;
   job j;
   if (!path && isatty(STDIN_FILENO))
     return cli_usage(c, "will not read a tar from a terminal");
@@ -63,17 +43,9 @@ static int run(cli *c) {
   options.fd = path ? -1 : STDIN_FILENO;
   options.message = option_value(&c->args, OPTION_MESSAGE);
   options.platform = option_value(&c->args, OPTION_PLATFORM);
-  const char **changes = changes_of(c, &options.change_count);
-  if (!changes)
-    return cli_out_of_memory(c);
+  bool good = job_begin(&j, c, &words) && cli_values(c, OPTION_CHANGE, &changes, &options.change_count);
   options.changes = changes;
-  int status = CLI_USAGE;
-  if (progress_begin(&p, c, &words)) {
-    job_begin(&j);
-    status = import(c, path, &options, &j, &p);
-    job_end(&j);
-    progress_free(&p);
-  }
+  int status = job_end(&j, good ? import(&j, path, &options) : CLI_USAGE);
   free(changes);
   return status;
 }

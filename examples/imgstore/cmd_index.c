@@ -9,16 +9,16 @@ static const option index_options[] = {
     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "add: what the image is for, whatever its config says"},
     {OPTION_REPLACE, 0, "replace", NULL, "add: take the place of the entry for the same platform"},
     {OPTION_ENTRY, 0, "entry", "PLATFORM|DIGEST", "annotate: this entry (default: the index itself)"},
-    {OPTION_FORMAT, 0, "format", "oci|docker", "create: the media types (default: oci)"},
+    ROW_IMAGE_FORMAT("create: the media types (default: oci)"),
     {OPTION_JSON, 0, "json", NULL, "print a JSON object instead of the digest"},
     ROW_END};
 static const option_group index_group = {"Options", index_options};
 
-static int print_result(cli *c, const imgstore_manifest *manifest) {
+static void print_result(const cli *c, const imgstore_manifest *manifest) {
   text line = {0};
   if (!option_given(&c->args, OPTION_JSON)) {
-    printf("%s\n", imgstore_manifest_digest(manifest));
-    return CLI_OK;
+    put_line(stdout, "%s", imgstore_manifest_digest(manifest));
+    return;
   }
   json_begin(&line);
   json_string(&line, "name", c->args.words[1]);
@@ -27,7 +27,6 @@ static int print_result(cli *c, const imgstore_manifest *manifest) {
   json_number(&line, "entries", imgstore_manifest_count(manifest));
   json_end(&line, stdout);
   text_free(&line);
-  return CLI_OK;
 }
 
 static int32_t add_all(cli *c, imgstore_index *index, imgstore_error **error) {
@@ -51,11 +50,9 @@ static int32_t annotate_all(cli *c, imgstore_index *index, imgstore_error **erro
   const char *entry = option_value(&c->args, OPTION_ENTRY);
   int32_t code = IMGSTORE_OK;
   for (size_t i = 2; code == IMGSTORE_OK && i < c->args.count; i++) {
-    const char *equals = strchr(c->args.words[i], '=');
     text key = {0};
-    text_add_bytes(&key, c->args.words[i], equals ? (size_t)(equals - c->args.words[i]) : strlen(c->args.words[i]));
-    code = key.failed ? IMGSTORE_ENOMEM
-                      : imgstore_index_annotate(index, entry, text_get(&key), equals ? equals + 1 : NULL, error);
+    const char *value = text_split(&key, c->args.words[i], '=');
+    code = key.failed ? IMGSTORE_ENOMEM : imgstore_index_annotate(index, entry, text_get(&key), value, error);
     text_free(&key);
   }
   return code;
@@ -85,14 +82,17 @@ static int change(cli *c, const verb *v, int32_t format) {
     code = v->change(c, index, &error);
   if (code == IMGSTORE_OK)
     code = imgstore_index_save(index, c->args.words[1], &manifest, &error);
-  status = code == IMGSTORE_OK ? print_result(c, manifest) : cli_failed(c, code, &error);
+  if (code == IMGSTORE_OK)
+    print_result(c, manifest);
+  else
+    status = cli_failed(c, code, &error);
   imgstore_manifest_unref(manifest);
   imgstore_index_free(index);
   return status;
 }
 
 static int run(cli *c) {
-  int32_t format;
+  int32_t format = IMGSTORE_FORMAT_OCI;
   if (!cli_image_format(c, &format))
     return CLI_USAGE;
   for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "json_out.h"
@@ -14,38 +13,33 @@ static const option_group inspect_group = {"Options", inspect_options};
 /* --- raw documents -------------------------------------------------------------------------------------------------
  */
 
-static bool is_raw_kind(const char *kind) {
-  return strcmp(kind, "manifest") == 0 || strcmp(kind, "config") == 0 || strcmp(kind, "index") == 0;
+enum { RAW_NONE, RAW_MANIFEST, RAW_CONFIG, RAW_INDEX };
+
+static bool read_raw(const cli *c, int32_t *raw) {
+  static const choice kinds[] = {
+      {"manifest", RAW_MANIFEST}, {"config", RAW_CONFIG}, {"index", RAW_INDEX}, {NULL, RAW_NONE}};
+  *raw = RAW_NONE;
+  return cli_choice(c, OPTION_RAW, kinds, raw);
 }
 
-static const void *raw_bytes(const imgstore_image *image, const char *kind, size_t *size) {
+static const void *raw_bytes(const imgstore_image *image, int32_t raw, size_t *size) {
   const imgstore_manifest *index = imgstore_image_index(image);
   *size = 0;
-  if (strcmp(kind, "config") == 0)
+  if (raw == RAW_CONFIG)
     return imgstore_image_config(image, size);
-  if (strcmp(kind, "manifest") == 0)
+  if (raw == RAW_MANIFEST)
     return imgstore_manifest_data(imgstore_image_manifest(image), size);
   return index ? imgstore_manifest_data(index, size) : NULL;
 }
 
-static int print_raw(cli *c, const imgstore_image *image, const char *kind, const char *name) {
+static int print_raw(const cli *c, const imgstore_image *image, int32_t raw, const char *name) {
   size_t size = 0;
-  const void *bytes = raw_bytes(image, kind, &size);
+  const void *bytes = raw_bytes(image, raw, &size);
   if (!bytes) {
     cli_message(c, "%s has no index: it is the image of one platform", name);
     return CLI_FAILED;
   }
-  if (!isatty(STDOUT_FILENO)) {
-    fwrite(bytes, 1, size, stdout);
-    return CLI_OK;
-  }
-  /* On a terminal the few characters that could drive it become \u escapes, which mean the same in JSON. */
-  text t = {0};
-  text_add_json_source(&t, bytes, size);
-  printf("%s\n", text_get(&t));
-  int status = t.failed ? cli_out_of_memory(c) : CLI_OK;
-  text_free(&t);
-  return status;
+  return put_document(bytes, size) ? CLI_OK : cli_out_of_memory(c);
 }
 
 /* --- the array -----------------------------------------------------------------------------------------------------
@@ -104,19 +98,18 @@ static int add_object(cli *c, text *out, const imgstore_image *image, const imgs
   return failed ? cli_out_of_memory(c) : CLI_OK;
 }
 
-static int inspect_one(cli *c, const char *name, const imgstore_report *stored, text *out) {
-  const char *kind = option_value(&c->args, OPTION_RAW);
+static int inspect_one(cli *c, const char *name, int32_t raw, const imgstore_report *stored, text *out) {
   imgstore_image *image = NULL;
   imgstore_error *error = NULL;
   int32_t code = cli_find_image(c, name, option_value(&c->args, OPTION_PLATFORM), &image, &error);
   if (code != IMGSTORE_OK)
     return cli_failed(c, code, &error);
-  int status = kind ? print_raw(c, image, kind, name) : add_object(c, out, image, stored);
+  int status = raw ? print_raw(c, image, raw, name) : add_object(c, out, image, stored);
   imgstore_image_unref(image);
   return status;
 }
 
-static int inspect_all(cli *c, bool raw) {
+static int inspect_all(cli *c, int32_t raw) {
   imgstore_report *stored = NULL;
   imgstore_error *error = NULL;
   text out = {0};
@@ -126,7 +119,7 @@ static int inspect_all(cli *c, bool raw) {
   text_add(&out, "[");
   int status = CLI_OK;
   for (size_t i = 0; i < c->args.count; i++) {
-    int one = inspect_one(c, c->args.words[i], stored, &out);
+    int one = inspect_one(c, c->args.words[i], raw, stored, &out);
     status = one != CLI_OK ? one : status;
   }
   if (!raw)
@@ -139,13 +132,13 @@ static int inspect_all(cli *c, bool raw) {
 }
 
 static int run(cli *c) {
-  const char *kind = option_value(&c->args, OPTION_RAW);
-  if (kind && !is_raw_kind(kind))
-    return cli_usage(c, "--raw is manifest, config or index, not %s", kind);
+  int32_t raw;
+  if (!read_raw(c, &raw))
+    return CLI_USAGE;
   int status = cli_need_store(c, STORE_READ);
   if (status == CLI_OK)
-    return inspect_all(c, kind != NULL);
-  if (!kind && status != CLI_USAGE)
+    return inspect_all(c, raw);
+  if (!raw && status != CLI_USAGE)
     puts("[]");
   return status;
 }

@@ -5,11 +5,10 @@
 
 #include "cli.h"
 #include "job.h"
-#include "progress.h"
 
 static const option load_options[] = {
     {OPTION_INPUT, 'i', "input", "FILE|DIR|-", "the archive or OCI image layout; the same as the argument"},
-    {OPTION_FORMAT, 0, "format", "docker-archive|oci-archive|oci-dir", "what it is (default: what it looks like)"},
+    ROW_ARCHIVE_FORMAT("what it is (default: what it looks like)"),
     {OPTION_NAME, 0, "name", "NAME", "load only the image of this name"},
     {OPTION_RENAME, 0, "rename", "IMAGE", "the name to give to the only image, or to the one chosen by --name"},
     {OPTION_PLATFORM, 0, "platform", "OS/ARCH[/VARIANT]", "only this platform (default: all that are there)"},
@@ -26,16 +25,14 @@ static void print_names(cli *c, const imgstore_report *report) {
     if (imgstore_report_kind(report, i) != IMGSTORE_REPORT_TAG)
       continue;
     familiar_set(&name, c, imgstore_report_name(report, i));
-    fputs("Loaded image: ", stdout);
-    put_safe(stdout, text_get(&name.whole));
-    putchar('\n');
+    put_line(stdout, "Loaded image: %s", text_get(&name.whole));
   }
   familiar_free(&name);
 }
 
-static int load(cli *c, const char *path, int32_t format, job *j, progress *p) {
+static int load(job *j, const char *path, int32_t format) {
+  cli *c = j->c;
   imgstore_load_options options;
-  imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
   int status = cli_open_store(c, STORE_CREATE);
   if (status != CLI_OK)
@@ -45,24 +42,19 @@ static int load(cli *c, const char *path, int32_t format, job *j, progress *p) {
   options.rename = option_value(&c->args, OPTION_RENAME);
   options.platform = option_value(&c->args, OPTION_PLATFORM);
   options.progress = progress_event;
-  options.progress_data = p;
+  options.progress_data = &j->progress;
   options.format = format;
   options.fd = path ? -1 : STDIN_FILENO;
-  int32_t code = imgstore_load_start(c->store, path, &options, &operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(j, p, operation, &error);
-  if (code == IMGSTORE_OK)
-    print_names(c, imgstore_operation_report(operation));
-  else
-    status = job_failed(j, c, code, &error);
-  imgstore_operation_free(operation);
+  int32_t code = imgstore_load_start(c->store, path, &options, &j->operation, &error);
+  status = job_run(j, code, &error);
+  if (status == CLI_OK)
+    print_names(c, imgstore_operation_report(j->operation));
   return status;
 }
 
 static int run(cli *c) {
   const char *path = option_value(&c->args, OPTION_INPUT);
   int32_t format = IMGSTORE_ARCHIVE_AUTO;
-  progress p;
   job j;
   if (path && c->args.count)
     return cli_usage(c, "the input is given twice: %s", c->args.words[0]);
@@ -76,13 +68,8 @@ static int run(cli *c) {
     return cli_usage(c, "a directory cannot come from standard input");
   if (!path && isatty(STDIN_FILENO))
     return cli_usage(c, "will not read an archive from a terminal: use -i FILE or redirect standard input");
-  if (!progress_begin(&p, c, &words))
-    return CLI_USAGE;
-  job_begin(&j);
-  int status = load(c, path, format, &j, &p);
-  job_end(&j);
-  progress_free(&p);
-  return status;
+  bool good = job_begin(&j, c, &words);
+  return job_end(&j, good ? load(&j, path, format) : CLI_USAGE);
 }
 
 const command command_load = {

@@ -1,4 +1,4 @@
-/* cmd_login.c - login and logout: checks credentials at a registry and keeps them where other tools find them. */
+/* cmd_login.c - login: checks credentials at a registry and keeps them where other tools find them. */
 #include <stdio.h>
 #include <string.h>
 
@@ -65,21 +65,6 @@ static int get_password(cli *c, account *a) {
   return answered(c, terminal_ask("Password: ", true, a->password, sizeof a->password), a->password, "password");
 }
 
-/* People paste addresses: "https://index.docker.io/v1/" is docker.io, "https://HOST/" is HOST. */
-static bool get_host(cli *c, text *host) {
-  const char *given = c->args.count ? c->args.words[0] : "docker.io";
-  const char *scheme = strstr(given, "://");
-  if (scheme)
-    given = scheme + 3;
-  text_add_bytes(host, given, strcspn(given, "/"));
-  const char *name = text_get(host);
-  if (strcmp(name, "index.docker.io") == 0 || strcmp(name, "registry-1.docker.io") == 0) {
-    text_clear(host);
-    text_add(host, "docker.io");
-  }
-  return !host->failed;
-}
-
 static int check_and_store(cli *c, const char *host, const account *a, imgstore_registry_options *options) {
   imgstore_registry *registry = NULL;
   imgstore_error *error = NULL;
@@ -98,14 +83,14 @@ static int check_and_store(cli *c, const char *host, const account *a, imgstore_
   return CLI_OK;
 }
 
-static int run_login(cli *c) {
+static int run(cli *c) {
   imgstore_registry_options options;
   account a = {{0}, {0}};
   text host = {0};
   if (!cli_registry_options(c, &options))
     return CLI_USAGE;
   int status = cli_open_context(c);
-  if (status == CLI_OK && !get_host(c, &host))
+  if (status == CLI_OK && !cli_login_host(c, &host))
     status = cli_out_of_memory(c);
   if (status == CLI_OK)
     status = get_user(c, &a);
@@ -127,44 +112,5 @@ const command command_login = {
                 "  echo \"$TOKEN\" | imgstore login -u me --password-stdin registry.example.org\n",
     .groups = (const option_group *const[]){&login_group, &group_registry, &group_global, NULL},
     .max_words = 1,
-    .run = run_login,
-};
-
-/* --- logout --------------------------------------------------------------------------------------------------------
- */
-
-static const option logout_options[] = {
-    {OPTION_CONFIG, 0, "config", "DIR", "folder of Docker's config.json (default: $DOCKER_CONFIG, else ~/.docker)"},
-    ROW_END};
-static const option_group logout_group = {"Options", logout_options};
-
-static int run_logout(cli *c) {
-  imgstore_error *error = NULL;
-  text host = {0};
-  int status = cli_open_context(c);
-  if (status != CLI_OK)
-    return status;
-  if (!get_host(c, &host))
-    return cli_out_of_memory(c);
-  int32_t code = imgstore_credentials_erase(c->context, option_value(&c->args, OPTION_CONFIG), text_get(&host), &error);
-  if (code == IMGSTORE_OK || code == IMGSTORE_ENOTFOUND) {
-    fputs(code == IMGSTORE_OK ? "Removing login credentials for " : "Not logged in to ", stdout);
-    put_safe(stdout, text_get(&host));
-    putchar('\n');
-    imgstore_error_free(error);
-  } else {
-    status = cli_failed(c, code, &error);
-  }
-  text_free(&host);
-  return status;
-}
-
-const command command_logout = {
-    .name = "logout",
-    .usage = "[OPTIONS] [HOST]",
-    .summary = "Forget the credentials for a registry (default: docker.io)",
-    .examples = "  imgstore logout registry.example.org\n",
-    .groups = (const option_group *const[]){&logout_group, &group_global, NULL},
-    .max_words = 1,
-    .run = run_logout,
+    .run = run,
 };

@@ -12,7 +12,7 @@
 static const option ls_options[] = {{OPTION_QUIET, 'q', "quiet", NULL, "print only image IDs"},
                                     {OPTION_DIGESTS, 0, "digests", NULL, "show digests"},
                                     {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole IDs"},
-                                    {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
+                                    ROW_FORMAT("json: one object per line"),
                                     {OPTION_ROOTFS, 0, "rootfs", NULL, "list the instances, not the images"},
                                     ROW_END};
 static const option_group ls_group = {"Options", ls_options};
@@ -60,7 +60,7 @@ static void print_json(listing *l, const item *i) {
 
 static void print_item(listing *l, const item *i) {
   if (l->quiet) {
-    printf("%s\n", l->no_trunc ? i->id : i->id_short.text);
+    put_line(stdout, "%s", l->no_trunc ? i->id : i->id_short.text);
     return;
   }
   if (l->json) {

@@ -1,10 +1,8 @@
-/* cmd_mount.c - mount and umount: instances as directories. */
+/* cmd_mount.c - mount: an instance as a directory. */
 #include <stdio.h>
-#include <string.h>
 
 #include "cli.h"
 #include "job.h"
-#include "progress.h"
 
 static const option mount_options[] = {
     {OPTION_READ_ONLY, 0, "read-only", NULL, "this mount only: nothing can be written"},
@@ -22,21 +20,16 @@ static const option_group mount_group = {"Options", mount_options};
 
 static const progress_words words = {"Reading layer", "Reading", "Verified", "Copied"};
 
-static bool read_ways(cli *c, uint32_t *ways) {
+static bool read_ways(const cli *c, uint32_t *ways) {
+  static const choice choices[] = {
+      {"overlay", IMGSTORE_MOUNT_OVERLAY}, {"fuse", IMGSTORE_MOUNT_FUSE}, {"copy", IMGSTORE_MOUNT_COPY}, {NULL, 0}};
   for (size_t i = 0; i < c->args.option_count; i++) {
-    const char *value = c->args.options[i].value;
+    int32_t way = 0;
     if (c->args.options[i].id != OPTION_WAY)
       continue;
-    if (strcmp(value, "overlay") == 0) {
-      *ways |= IMGSTORE_MOUNT_OVERLAY;
-    } else if (strcmp(value, "fuse") == 0) {
-      *ways |= IMGSTORE_MOUNT_FUSE;
-    } else if (strcmp(value, "copy") == 0) {
-      *ways |= IMGSTORE_MOUNT_COPY;
-    } else {
-      cli_usage(c, "--way is overlay, fuse or copy, not %s", value);
+    if (!cli_choose(c, OPTION_WAY, c->args.options[i].value, choices, &way))
       return false;
-    }
+    *ways |= (uint32_t)way;
   }
   return true;
 }
@@ -48,47 +41,41 @@ static uint32_t read_flags(const cli *c) {
          (option_given(&c->args, OPTION_NOEXEC) ? IMGSTORE_MOUNT_NOEXEC : 0);
 }
 
-static int mount_one(cli *c, job *j, progress *p, const imgstore_mount_options *options) {
+/* The path is printed as it is: a program may read it. */
+static void conclude(job *j, imgstore_rootfs *rootfs) {
+  const char *where = "";
+  int32_t way = imgstore_rootfs_mounted(rootfs, &where);
+  printf("%s\n", where);
+  if (way != IMGSTORE_MOUNT_OVERLAY)
+    progress_line(&j->progress, "Mounted by %s", way == IMGSTORE_MOUNT_FUSE ? "fuse-overlayfs" : "copying");
+}
+
+static int mount_one(job *j, imgstore_mount_options *options) {
+  cli *c = j->c;
   imgstore_rootfs *rootfs = NULL;
-  imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
   int status = cli_open_rootfs(c, c->args.words[0], &rootfs);
   if (status != CLI_OK)
     return status;
-  int32_t code = imgstore_rootfs_mount_start(rootfs, options, &operation, &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(j, p, operation, &error);
-  if (code != IMGSTORE_OK) {
-    status = job_failed(j, c, code, &error);
-  } else {
-    const char *where = "";
-    int32_t way = imgstore_rootfs_mounted(rootfs, &where);
-    printf("%s\n", where);
-    if (way != IMGSTORE_MOUNT_OVERLAY)
-      progress_line(p, "Mounted by %s", way == IMGSTORE_MOUNT_FUSE ? "fuse-overlayfs" : "copying");
-  }
-  imgstore_operation_free(operation);
+  options->progress = progress_event;
+  options->progress_data = &j->progress;
+  int32_t code = imgstore_rootfs_mount_start(rootfs, options, &j->operation, &error);
+  status = job_run(j, code, &error);
+  if (status == CLI_OK)
+    conclude(j, rootfs);
   imgstore_rootfs_close(rootfs);
   return status;
 }
 
-static int run_mount(cli *c) {
+static int run(cli *c) {
   imgstore_mount_options options;
-  progress p = {0};
   job j;
-  int status = CLI_USAGE;
   imgstore_mount_options_init(&options, sizeof options);
   options.flags = read_flags(c);
   options.target = c->args.count > 1 ? c->args.words[1] : NULL;
   options.fuse_program = option_value(&c->args, OPTION_FUSE_PROGRAM);
-  options.progress = progress_event;
-  options.progress_data = &p;
-  job_begin(&j);
-  if (read_ways(c, &options.ways) && progress_begin(&p, c, &words))
-    status = mount_one(c, &j, &p, &options);
-  job_end(&j);
-  progress_free(&p);
-  return status;
+  bool good = job_begin(&j, c, &words) && read_ways(c, &options.ways);
+  return job_end(&j, good ? mount_one(&j, &options) : CLI_USAGE);
 }
 
 const command command_mount = {
@@ -104,42 +91,5 @@ const command command_mount = {
     .groups = (const option_group *const[]){&mount_group, &group_global, NULL},
     .min_words = 1,
     .max_words = 2,
-    .run = run_mount,
-};
-
-/* --- umount ----------------------------------------------------------------------------------------------------------
- */
-
-static const option umount_options[] = {
-    {OPTION_LAZY, 'l', "lazy", NULL, "also when it is in use: it goes away with its last user"}, ROW_END};
-static const option_group umount_group = {"Options", umount_options};
-
-static int run_umount(cli *c) {
-  uint32_t flags = option_given(&c->args, OPTION_LAZY) ? IMGSTORE_UMOUNT_DETACH : 0;
-  int status = CLI_OK;
-  for (size_t i = 0; i < c->args.count; i++) {
-    imgstore_rootfs *rootfs = NULL;
-    imgstore_error *error = NULL;
-    int opened = cli_open_rootfs(c, c->args.words[i], &rootfs);
-    if (opened != CLI_OK)
-      status = opened;
-    else if (imgstore_rootfs_umount(rootfs, flags, &error) != IMGSTORE_OK)
-      status = cli_failed(c, imgstore_error_code(error), &error);
-    imgstore_rootfs_close(rootfs);
-    if (!c->rootfs_dir)
-      break;
-  }
-  return status;
-}
-
-const command command_umount = {
-    .name = "umount",
-    .alias = "unmount",
-    .usage = "[OPTIONS] NAME...",
-    .summary = "Unmount instances",
-    .examples = "  imgstore umount web\n",
-    .groups = (const option_group *const[]){&umount_group, &group_global, NULL},
-    .min_words = 1,
-    .max_words = SIZE_MAX,
-    .run = run_umount,
+    .run = run,
 };

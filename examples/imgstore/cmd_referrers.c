@@ -1,13 +1,11 @@
 /* cmd_referrers.c - referrers: what is attached to an image, as a list or one object of it. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
-#include "job.h"
 #include "json_out.h"
-#include "progress.h"
+#include "remote.h"
 #include "table.h"
 #include "units.h"
 
@@ -21,28 +19,22 @@ static const option referrers_options[] = {
     {OPTION_OUTPUT, 'o', "output", "FILE",
      "where the object goes (default: standard output);\n"
      "without --fetch: the only one that was found"},
-    {OPTION_FORMAT, 0, "format", "table|json", "json: one object per line"},
+    ROW_FORMAT("json: one object per line"),
     {OPTION_NO_TRUNC, 0, "no-trunc", NULL, "show whole digests"},
     ROW_END};
 static const option_group referrers_group = {"Options", referrers_options};
 
 enum { FETCH_MAX = 1 << 30 };
 
-static const progress_words words = {"", "", "", ""};
 static const char *const kinds[] = {"", "signature", "spdx", "cyclonedx", "provenance", "vulnerability", "other"};
 static const char *const places[] = {"", "referrers", "tag", "cosign", "index", "store"};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 typedef struct referrers {
   cli *c;
-  job job;
-  progress progress;
+  remote remote;
   bool json, any_sbom;
   imgstore_attached_options options;
-  imgstore_registry_options registry_options;
-  imgstore_reference *reference;
-  imgstore_registry *registry;
-  imgstore_operation *operation;
   imgstore_attached *list;
 } referrers;
 
@@ -182,15 +174,17 @@ static int choose(const referrers *r, size_t *chosen) {
 }
 
 static int write_file(const cli *c, const char *path, const imgstore_bytes *bytes) {
-  bool to_stdout = !path || strcmp(path, "-") == 0;
-  FILE *file = to_stdout ? stdout : fopen(path, "wbe");
+  const void *data = imgstore_bytes_data(bytes);
   size_t size = imgstore_bytes_size(bytes);
-  bool failed = !file || fwrite(imgstore_bytes_data(bytes), 1, size, file) != size;
-  if (file && !to_stdout && fclose(file) != 0)
+  if (!path || strcmp(path, "-") == 0)
+    return put_document(data, size) ? CLI_OK : cli_out_of_memory(c);
+  FILE *file = fopen(path, "wbe");
+  bool failed = !file || fwrite(data, 1, size, file) != size;
+  if (file && fclose(file) != 0)
     failed = true;
-  if (failed && !to_stdout)
+  if (failed)
     cli_message(c, "cannot write %s: %s", path, strerror(errno));
-  return failed && !to_stdout ? CLI_FAILED : CLI_OK;
+  return failed ? CLI_FAILED : CLI_OK;
 }
 
 static int fetch(const referrers *r) {
@@ -225,44 +219,35 @@ static int list_local(referrers *r) {
 
 static int list_remote(referrers *r) {
   imgstore_error *error = NULL;
-  int status = cli_open_context(r->c);
+  job *j = &r->remote.job;
+  int status = remote_open(&r->remote, r->c->args.words[0]);
   if (status != CLI_OK)
     return status;
-  int32_t code = imgstore_reference_parse(r->c->context, r->c->args.words[0], &r->reference, &error);
-  if (code != IMGSTORE_OK)
-    return cli_failed(r->c, code, &error);
-  status = cli_open_registry(r->c, imgstore_reference_host(r->reference), &r->registry_options, &r->registry);
+  int32_t code = imgstore_attached_list_start(r->remote.registry, imgstore_reference_name(r->remote.reference),
+                                              &r->options, &j->operation, &error);
+  status = job_run(j, code, &error);
   if (status != CLI_OK)
     return status;
-  code = imgstore_attached_list_start(r->registry, imgstore_reference_name(r->reference), &r->options, &r->operation,
-                                      &error);
-  if (code == IMGSTORE_OK)
-    code = job_run(&r->job, &r->progress, r->operation, &error);
-  if (code != IMGSTORE_OK)
-    return job_failed(&r->job, r->c, code, &error);
-  r->list = imgstore_operation_attached(r->operation);
+  r->list = imgstore_operation_attached(j->operation);
   return show(r);
+}
+
+static bool read_options(referrers *r) {
+  imgstore_attached_options *o = &r->options;
+  imgstore_attached_options_init(o, sizeof *o);
+  o->platform = option_value(&r->c->args, OPTION_PLATFORM);
+  o->progress = progress_event;
+  o->progress_data = &r->remote.job.progress;
+  return remote_begin(&r->remote, r->c, NULL) && cli_format(r->c, &r->json) && read_type(r);
 }
 
 static int run(cli *c) {
   referrers r = {.c = c};
   int status = CLI_USAGE;
-  imgstore_attached_options_init(&r.options, sizeof r.options);
-  job_begin(&r.job);
-  if (cli_format(c, &r.json) && cli_registry_options(c, &r.registry_options) &&
-      progress_begin(&r.progress, c, &words) && read_type(&r)) {
-    r.options.platform = option_value(&c->args, OPTION_PLATFORM);
-    r.options.progress = progress_event;
-    r.options.progress_data = &r.progress;
+  if (read_options(&r))
     status = option_given(&c->args, OPTION_LOCAL) ? list_local(&r) : list_remote(&r);
-  }
   imgstore_attached_unref(r.list);
-  imgstore_operation_free(r.operation);
-  imgstore_registry_free(r.registry);
-  imgstore_reference_unref(r.reference);
-  progress_free(&r.progress);
-  job_end(&r.job);
-  return status;
+  return remote_end(&r.remote, status);
 }
 
 const command command_referrers = {

@@ -17,11 +17,9 @@ static void print_removed(cli *c, const imgstore_report *report) {
     int32_t kind = imgstore_report_kind(report, i);
     if (kind == IMGSTORE_REPORT_UNTAGGED) {
       familiar_set(&name, c, imgstore_report_name(report, i));
-      fputs("Untagged: ", stdout);
-      put_safe(stdout, text_get(&name.whole));
-      putchar('\n');
+      put_line(stdout, "Untagged: %s", text_get(&name.whole));
     } else if (kind == IMGSTORE_REPORT_DELETED) {
-      printf("Deleted: %s\n", imgstore_report_digest(report, i));
+      put_line(stdout, "Deleted: %s", imgstore_report_digest(report, i));
     }
   }
   familiar_free(&name);
@@ -30,7 +28,8 @@ static void print_removed(cli *c, const imgstore_report *report) {
 /* --- at a registry -------------------------------------------------------------------------------------------------
  */
 
-static void print_deleted(const remote *r, const imgstore_report *report) {
+static void print_deleted(const remote *r) {
+  const imgstore_report *report = imgstore_operation_report(r->job.operation);
   for (size_t i = 0; i < imgstore_report_count(report); i++) {
     if (imgstore_report_kind(report, i) == IMGSTORE_REPORT_UNTAGGED)
       remote_print(r, "Untagged: ", ":", imgstore_report_name(report, i));
@@ -40,34 +39,34 @@ static void print_deleted(const remote *r, const imgstore_report *report) {
 }
 
 static int delete_one(remote *r, const char *name) {
-  imgstore_operation *operation = NULL;
+  cli *c = r->job.c;
+  imgstore_registry_job_options options = remote_job_options(r);
   imgstore_error *error = NULL;
   int status = remote_open(r, name);
   if (status != CLI_OK)
     return status;
   const char *version = remote_version(r, name);
   if (!version)
-    return cli_usage(r->c, "rm --remote wants a tag or a digest: %s", name);
+    return cli_usage(c, "rm --remote wants a tag or a digest: %s", name);
+  if (option_given(&c->args, OPTION_FORCE))
+    options.flags = IMGSTORE_DELETE_MANIFEST;
   int32_t code = imgstore_registry_delete_start(r->registry, imgstore_reference_repository(r->reference), version,
-                                                &r->job_options, &operation, &error);
-  status = remote_run(r, code, operation, &error);
+                                                &options, &r->job.operation, &error);
+  status = job_run(&r->job, code, &error);
   if (status == CLI_OK)
-    print_deleted(r, imgstore_operation_report(operation));
-  imgstore_operation_free(operation);
+    print_deleted(r);
   return status;
 }
 
 static int run_remote(cli *c) {
   remote r;
-  int status = remote_begin(&r, c);
-  if (option_given(&c->args, OPTION_FORCE))
-    r.job_options.flags = IMGSTORE_DELETE_MANIFEST;
-  for (size_t i = 0, begun = status == CLI_OK; begun && !r.job.caught && i < c->args.count; i++) {
+  bool good = remote_begin(&r, c, NULL);
+  int status = good ? CLI_OK : CLI_USAGE;
+  for (size_t i = 0; good && !r.job.caught && i < c->args.count; i++) {
     int one = delete_one(&r, c->args.words[i]);
     status = one ? one : status;
   }
-  remote_close(&r);
-  return status;
+  return remote_end(&r, status);
 }
 
 /* --- in the store --------------------------------------------------------------------------------------------------

@@ -85,7 +85,7 @@ static int run(cli *c) {
     return CLI_USAGE;
   snprintf(own_name, sizeof own_name, "run-%ld", (long)getpid());
   name = name ? name : own_name;
-  int status = cli_open_rootfs_dir(c, true);
+  int status = cli_need_rootfs_dir(c, true);
   if (status == CLI_OK) {
     int32_t code = create_and_mount(c, name, &rootfs, &error);
     status = code ? cli_failed(c, code, &error) : run_bundle(c, rootfs, name, &settings);

@@ -1,5 +1,4 @@
 /* cmd_tag.c - tag: another name for a stored image, or for one that a registry has. */
-#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
@@ -16,53 +15,49 @@ static const char *new_tag(remote *r, const char *name, imgstore_reference **ref
   imgstore_error *error = NULL;
   if (!strpbrk(name, "/:"))
     return name;
-  int32_t code = imgstore_reference_parse(r->c->context, name, reference, &error);
+  int32_t code = imgstore_reference_parse(r->job.c->context, name, reference, &error);
   if (code != IMGSTORE_OK) {
-    cli_failed(r->c, code, &error);
+    cli_failed(r->job.c, code, &error);
     return NULL;
   }
   if (!imgstore_reference_digest(*reference) &&
       strcmp(imgstore_reference_host(*reference), imgstore_reference_host(source)) == 0 &&
       strcmp(imgstore_reference_repository(*reference), imgstore_reference_repository(source)) == 0)
     return imgstore_reference_tag(*reference);
-  cli_usage(r->c, "tag --remote stays in one repository: %s is not a tag of the repository of the source", name);
+  cli_usage(r->job.c, "tag --remote stays in one repository: %s is not a tag of the repository of the source", name);
   return NULL;
 }
 
 static int copy_tag(remote *r) {
-  const char *source = r->c->args.words[0], *version, *tag;
+  const char *source = r->job.c->args.words[0];
+  imgstore_registry_job_options options = remote_job_options(r);
   imgstore_reference *target = NULL;
-  imgstore_operation *operation = NULL;
   imgstore_error *error = NULL;
   int status = remote_open(r, source);
   if (status != CLI_OK)
     return status;
-  version = remote_version(r, source);
-  tag = new_tag(r, r->c->args.words[1], &target);
-  status = tag ? CLI_OK : CLI_USAGE;
-  if (tag) {
-    int32_t code = imgstore_registry_copy_tag_start(r->registry, imgstore_reference_repository(r->reference),
-                                                    version ? version : imgstore_reference_tag(r->reference), tag,
-                                                    &r->job_options, &operation, &error);
-    status = remote_run(r, code, operation, &error);
+  const char *version = remote_version(r, source), *tag = new_tag(r, r->job.c->args.words[1], &target);
+  if (!tag) {
+    imgstore_reference_unref(target);
+    return CLI_USAGE;
   }
+  int32_t code = imgstore_registry_copy_tag_start(r->registry, imgstore_reference_repository(r->reference),
+                                                  version ? version : imgstore_reference_tag(r->reference), tag,
+                                                  &options, &r->job.operation, &error);
+  status = job_run(&r->job, code, &error);
   if (status == CLI_OK)
     remote_print(r, "", ":", tag);
-  imgstore_operation_free(operation);
   imgstore_reference_unref(target);
   return status;
 }
 
 static int run_remote(cli *c) {
   remote r;
-  int status = remote_begin(&r, c);
-  if (status == CLI_OK)
-    status = copy_tag(&r);
-  remote_close(&r);
-  return status;
+  bool good = remote_begin(&r, c, NULL);
+  return remote_end(&r, good ? copy_tag(&r) : CLI_USAGE);
 }
 
-static int run_tag(cli *c) {
+static int run(cli *c) {
   imgstore_error *error = NULL;
   if (option_given(&c->args, OPTION_REMOTE))
     return run_remote(c);
@@ -85,5 +80,5 @@ const command command_tag = {
     .groups = (const option_group *const[]){&tag_group, &group_registry, &group_global, NULL},
     .min_words = 2,
     .max_words = 2,
-    .run = run_tag,
+    .run = run,
 };

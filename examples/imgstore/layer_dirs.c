@@ -6,48 +6,24 @@
 #include "table.h"
 #include "units.h"
 
-int cli_open_layer_dirs(cli *c, bool make, imgstore_rootfs_dir **dir) {
-  imgstore_rootfs_dir_options options;
-  imgstore_error *error = NULL;
-  *dir = NULL;
-  imgstore_rootfs_dir_options_init(&options, sizeof options);
-  options.flags = make ? 0 : IMGSTORE_ROOTFS_DIR_NO_CREATE;
-  int32_t code = imgstore_rootfs_dir_open(c->store, NULL, &options, dir, &error);
-  if (code == IMGSTORE_EACCESS && !make) {
-    imgstore_error_free(error);
-    error = NULL;
-    options.flags = IMGSTORE_ROOTFS_DIR_READ_ONLY;
-    code = imgstore_rootfs_dir_open(c->store, NULL, &options, dir, &error);
-  }
-  if (code == IMGSTORE_ENOTFOUND && !make) {
-    imgstore_error_free(error);
-    return CLI_OK;
-  }
-  return code ? cli_failed(c, code, &error) : CLI_OK;
-}
-
 int cli_prune_layer_dirs(cli *c, uint64_t *total) {
-  imgstore_rootfs_dir *dir;
   imgstore_report *report = NULL;
   imgstore_error *error = NULL;
-  int status = cli_open_layer_dirs(c, false, &dir);
-  if (status != CLI_OK || !dir)
+  int status = cli_open_rootfs_dir(c, STORE_LEASE);
+  if (status != CLI_OK || !c->rootfs_dir)
     return status;
-  int32_t code = imgstore_rootfs_dir_prune(dir, &report, &error);
+  int32_t code = imgstore_rootfs_dir_prune(c->rootfs_dir, &report, &error);
   if (code != IMGSTORE_OK)
     status = cli_failed(c, code, &error);
   for (size_t i = 0; i < imgstore_report_count(report); i++) {
     if (imgstore_report_kind(report, i) == IMGSTORE_REPORT_FOREIGN) {
-      fputs("Left alone: ", stdout);
-      put_safe(stdout, imgstore_report_name(report, i));
-      putchar('\n');
+      put_line(stdout, "Left alone: %s", imgstore_report_name(report, i));
       continue;
     }
-    printf("Deleted layer directory: %s\n", imgstore_report_digest(report, i));
+    put_line(stdout, "Deleted layer directory: %s", imgstore_report_digest(report, i));
     *total += imgstore_report_size(report, i);
   }
   imgstore_report_free(report);
-  imgstore_rootfs_dir_close(dir);
   return status;
 }
 
@@ -154,15 +130,13 @@ static int print_lines(cli *c, const imgstore_report *report, bool json) {
 }
 
 int cli_print_layer_dirs(cli *c, bool json) {
-  imgstore_rootfs_dir *dir;
   imgstore_report *report = NULL;
   imgstore_error *error = NULL;
-  int status = cli_open_layer_dirs(c, false, &dir);
-  if (status != CLI_OK || !dir)
+  int status = cli_open_rootfs_dir(c, STORE_LEASE);
+  if (status != CLI_OK || !c->rootfs_dir)
     return status;
-  int32_t code = imgstore_rootfs_dir_usage(dir, &report, &error);
+  int32_t code = imgstore_rootfs_dir_usage(c->rootfs_dir, &report, &error);
   status = code ? cli_failed(c, code, &error) : print_lines(c, report, json);
   imgstore_report_free(report);
-  imgstore_rootfs_dir_close(dir);
   return status;
 }

@@ -70,9 +70,8 @@ static const command *find_command(const char *name) {
 }
 
 static int unknown_command(const char *name) {
-  fputs("imgstore: unknown command ", stderr);
-  put_safe(stderr, name);
-  fputs("\nTry 'imgstore --help'.\n", stderr);
+  put_line(stderr, "imgstore: unknown command %s", name);
+  fputs("Try 'imgstore --help'.\n", stderr);
   return CLI_USAGE;
 }
 

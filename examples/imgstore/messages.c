@@ -38,27 +38,24 @@ static void say(const cli *c, const char *code, const char *message) {
 }
 
 void cli_message(const cli *c, const char *format, ...) {
-  char *message = NULL;
+  text message = {0};
   va_list list;
   va_start(list, format);
-  if (vasprintf(&message, format, list) < 0)
-    message = NULL;
+  text_addv(&message, format, list);
   va_end(list);
-  say(c, NULL, message ? message : "out of memory");
-  free(message);
+  say(c, NULL, message.failed ? "out of memory" : text_get(&message));
+  text_free(&message);
 }
 
 int cli_usage(const cli *c, const char *format, ...) {
-  char *message = NULL;
+  text message = {0};
   va_list list;
   va_start(list, format);
-  if (vasprintf(&message, format, list) < 0)
-    message = NULL;
+  text_addv(&message, format, list);
   va_end(list);
-  fprintf(stderr, "imgstore %s: ", c->command->name);
-  put_safe(stderr, message ? message : "out of memory");
-  fprintf(stderr, "\nTry 'imgstore %s --help'.\n", c->command->name);
-  free(message);
+  put_line(stderr, "imgstore %s: %s", c->command->name, message.failed ? "out of memory" : text_get(&message));
+  put_line(stderr, "Try 'imgstore %s --help'.", c->command->name);
+  text_free(&message);
   return CLI_USAGE;
 }
 
@@ -110,22 +107,4 @@ int cli_finish_output(int status) {
   if (!reader_left)
     fprintf(stderr, "imgstore: cannot write to standard output%s%s\n", errno ? ": " : "", errno ? strerror(errno) : "");
   return status == CLI_OK ? CLI_FAILED : status;
-}
-
-bool cli_format(cli *c, bool *json) {
-  const char *format = option_value(&c->args, OPTION_FORMAT);
-  *json = format && strcmp(format, "json") == 0;
-  if (!format || *json || strcmp(format, "table") == 0)
-    return true;
-  cli_usage(c, "--format is table or json, not %s", format);
-  return false;
-}
-
-bool cli_image_format(cli *c, int32_t *format) {
-  const char *given = option_value(&c->args, OPTION_FORMAT);
-  *format = given && strcmp(given, "docker") == 0 ? IMGSTORE_FORMAT_DOCKER : IMGSTORE_FORMAT_OCI;
-  if (!given || *format == IMGSTORE_FORMAT_DOCKER || strcmp(given, "oci") == 0)
-    return true;
-  cli_usage(c, "--format is oci or docker, not %s", given);
-  return false;
 }

@@ -36,6 +36,14 @@ size_t option_count(const arguments *a, int id) {
   return count;
 }
 
+const char *option_name(const option_group *const *groups, int id) {
+  for (; *groups; groups++)
+    for (const option *o = (*groups)->options; o->name; o++)
+      if (o->id == id)
+        return o->name;
+  return "";
+}
+
 static const option *find(const option_group *const *groups, const char *name, size_t length, char letter) {
   for (; *groups; groups++)
     for (const option *o = (*groups)->options; o->name; o++)
@@ -45,9 +53,8 @@ static const option *find(const option_group *const *groups, const char *name, s
 }
 
 static int complain(const char *who, const char *what, const char *argument) {
-  fprintf(stderr, "%s: %s ", who, what);
-  put_safe(stderr, argument);
-  fprintf(stderr, "\nTry '%s --help'.\n", who);
+  put_line(stderr, "%s: %s %s", who, what, argument);
+  put_line(stderr, "Try '%s --help'.", who);
   return -1;
 }
 

@@ -149,6 +149,22 @@ enum {
         "bars, lines, or JSON lines on standard error\n"                                                               \
         "(default: bars on a terminal, else lines)"                                                                    \
   }
+#define ROW_FORMAT(help)                                                                                               \
+  { OPTION_FORMAT, 0, "format", "table|json", help }
+#define ROW_IMAGE_FORMAT(help)                                                                                         \
+  { OPTION_FORMAT, 0, "format", "oci|docker", help }
+#define ROW_ARCHIVE_FORMAT(help)                                                                                       \
+  { OPTION_FORMAT, 0, "format", "docker-archive|oci-archive|oci-dir", help }
+#define ROW_COMPRESSION(help)                                                                                          \
+  { OPTION_COMPRESSION, 0, "compression", "gzip|fast|zstd|none", help }
+#define ROW_LEVEL                                                                                                      \
+  { OPTION_LEVEL, 0, "level", "N", "of the compression" }
+#define ROW_TIMESTAMP                                                                                                  \
+  {                                                                                                                    \
+    OPTION_TIMESTAMP, 0, "timestamp", "SECONDS",                                                                       \
+        "no file and no date is later (default: $SOURCE_DATE_EPOCH;\n"                                                 \
+        "without it files keep their times and the image is created now)"                                              \
+  }
 #define ROW_VERBOSE                                                                                                    \
   { OPTION_VERBOSE, 'v', "verbose", NULL, "list every entry that was made otherwise than the image says" }
 #define ROW_END                                                                                                        \
@@ -180,6 +196,8 @@ bool option_given(const arguments *a, int id);
 const char *option_value(const arguments *a, int id);
 /** How often the option was given. */
 size_t option_count(const arguments *a, int id);
+/** The name of an option, as its table has it. */
+const char *option_name(const option_group *const *groups, int id);
 
 /** Prints the options of groups for --help. */
 void options_help(const option_group *const *groups, FILE *file);

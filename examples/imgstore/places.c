@@ -69,7 +69,7 @@ static void split_archive(place *p, const char *location) {
 
 static int open_archive(place *p, cli *c, const char *location, int role, int32_t format) {
   if (role & PLACE_REPOSITORY)
-    return cli_usage(c, "%s: an archive is no place for tags", location);
+    return cli_usage(c, "%s: tags are not synced to an archive", location);
   split_archive(p, location);
   if (!p->dir.size)
     return cli_usage(c, "%s: the file of an archive is missing", location);
@@ -82,11 +82,9 @@ static int open_archive(place *p, cli *c, const char *location, int role, int32_
   return CLI_OK;
 }
 
-int place_open(place *p, cli *c, const char *location, int role, const imgstore_registry_options *options) {
+static int open_place(place *p, cli *c, const char *location, int role, const imgstore_registry_options *options) {
   const char *rest;
-  int status = cli_open_context(c);
-  if (status != CLI_OK)
-    return status;
+  int status = CLI_OK;
   imgstore_place_init(&p->place, sizeof p->place);
   if ((rest = after(location, "store:")))
     status = open_store(p, c, rest, role);
@@ -109,11 +107,27 @@ int place_open(place *p, cli *c, const char *location, int role, const imgstore_
   return status;
 }
 
-void place_close(place *p) {
+int places_open(places *p, cli *c, int how) {
+  imgstore_registry_options options;
+  if (!cli_registry_options(c, &options))
+    return CLI_USAGE;
+  int status = cli_open_context(c);
+  if (status == CLI_OK)
+    status = open_place(&p->from, c, c->args.words[0], PLACE_SOURCE | how, &options);
+  if (status == CLI_OK)
+    status = open_place(&p->to, c, c->args.words[1], PLACE_DESTINATION | how, &options);
+  return status;
+}
+
+static void close_place(place *p) {
   imgstore_store_close(p->layout);
   imgstore_registry_free(p->registry);
   imgstore_reference_unref(p->reference);
   text_free(&p->name);
   text_free(&p->dir);
-  *p = (place){0};
+}
+
+void places_close(places *p) {
+  close_place(&p->from);
+  close_place(&p->to);
 }

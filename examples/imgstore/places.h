@@ -15,8 +15,14 @@ typedef struct place {
 /** With PLACE_REPOSITORY the name is that of a repository, without a tag. */
 enum { PLACE_SOURCE = 0, PLACE_DESTINATION = 1, PLACE_REPOSITORY = 2 };
 
-/** Takes a location apart and opens it; store: opens the store of the program. Returns an exit status. */
-int place_open(place *p, cli *c, const char *location, int role, const imgstore_registry_options *options);
-void place_close(place *p);
+/** The two places of a command. */
+typedef struct places {
+  place from, to;
+} places;
+
+/** Takes the first two words of the command line apart and opens what they name, with the registry options that are
+ * given; how: PLACE_REPOSITORY or 0. Returns an exit status; places_close follows in any case. */
+int places_open(places *p, cli *c, int how);
+void places_close(places *p);
 
 #endif

@@ -2,7 +2,6 @@
 #include "progress.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -18,29 +17,17 @@ int64_t progress_clock(void) {
   return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static bool choose_mode(const char *given, bool debug, int *mode) {
-  if (!given || strcmp(given, "auto") == 0)
-    *mode = cli_is_terminal() && !debug ? PROGRESS_TTY : PROGRESS_PLAIN;
-  else if (strcmp(given, "tty") == 0)
-    *mode = PROGRESS_TTY;
-  else if (strcmp(given, "plain") == 0)
-    *mode = PROGRESS_PLAIN;
-  else if (strcmp(given, "json") == 0)
-    *mode = PROGRESS_JSON;
-  else
-    return false;
-  return true;
-}
-
 bool progress_begin(progress *p, cli *c, const progress_words *words) {
-  const char *given = option_value(&c->args, OPTION_PROGRESS);
-  *p = (progress){.words = *words};
-  if (!choose_mode(given, option_given(&c->args, OPTION_DEBUG), &p->mode)) {
-    cli_usage(c, "--progress is auto, tty, plain or json, not %s", given);
+  static const choice modes[] = {
+      {"auto", PROGRESS_AUTO}, {"tty", PROGRESS_TTY}, {"plain", PROGRESS_PLAIN}, {"json", PROGRESS_JSON}, {NULL, 0}};
+  static const progress_words none = {"", "", "", ""};
+  int32_t mode = PROGRESS_AUTO;
+  *p = (progress){.words = words ? *words : none};
+  if (!cli_choice(c, OPTION_PROGRESS, modes, &mode))
     return false;
-  }
-  if (option_given(&c->args, OPTION_QUIET))
-    p->mode = PROGRESS_QUIET;
+  if (mode == PROGRESS_AUTO)
+    mode = cli_is_terminal() && !option_given(&c->args, OPTION_DEBUG) ? PROGRESS_TTY : PROGRESS_PLAIN;
+  p->mode = option_given(&c->args, OPTION_QUIET) ? PROGRESS_QUIET : mode;
   c->json_messages = p->mode == PROGRESS_JSON;
   return true;
 }
@@ -88,17 +75,14 @@ static row *add_row(progress *p, const char *digest) {
 void progress_line(progress *p, const char *format, ...) {
   if (p->mode != PROGRESS_PLAIN && p->mode != PROGRESS_TTY)
     return;
-  char *line = NULL;
+  text line = {0};
   va_list list;
   va_start(list, format);
-  int size = vasprintf(&line, format, list);
+  text_addv(&line, format, list);
   va_end(list);
-  if (size < 0)
-    return;
   bars_erase(p);
-  put_safe(stderr, line);
-  fputc('\n', stderr);
-  free(line);
+  put_line(stderr, "%s", text_get(&line));
+  text_free(&line);
   p->changed = true;
 }
 
@@ -207,9 +191,7 @@ static void layer_event(progress *p, const imgstore_event *e) {
   p->changed = true;
   if (p->mode != PROGRESS_PLAIN || !news || !progress_state(p, r))
     return;
-  fprintf(stderr, "%s: ", units_short_id(r->digest).text);
-  put_safe(stderr, progress_state(p, r));
-  fputc('\n', stderr);
+  put_line(stderr, "%s: %s", units_short_id(r->digest).text, progress_state(p, r));
 }
 
 static void other_event(progress *p, const imgstore_event *e) {

@@ -8,7 +8,7 @@
 
 #include "cli.h"
 
-enum { PROGRESS_QUIET, PROGRESS_PLAIN, PROGRESS_TTY, PROGRESS_JSON };
+enum { PROGRESS_AUTO, PROGRESS_QUIET, PROGRESS_PLAIN, PROGRESS_TTY, PROGRESS_JSON };
 
 enum {
   ROW_WAITING,
@@ -39,7 +39,7 @@ typedef struct progress_words {
 } progress_words;
 
 typedef struct progress {
-  int mode;
+  int32_t mode;
   progress_words words;
   row *rows;
   size_t count, room;
@@ -52,7 +52,7 @@ typedef struct progress {
   text screen; /* what is written to the terminal in one piece */
 } progress;
 
-/** --progress and --quiet: sets up *p. false after a message: CLI_USAGE. */
+/** --progress and --quiet: sets up *p; words may be NULL. false after a message: CLI_USAGE. */
 bool progress_begin(progress *p, cli *c, const progress_words *words);
 /** For imgstore_pull_options and the others; user_data: the progress. */
 int32_t progress_event(void *user_data, const imgstore_event *event);

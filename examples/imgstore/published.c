@@ -1,6 +1,7 @@
 /* published.c - the report of a push, copy or sync: a line per name, or every object, or JSON lines. */
 #include "published.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "json_out.h"
@@ -107,10 +108,11 @@ int published_print(const cli *c, const imgstore_report *r, const published_view
     if (imgstore_report_kind(r, i) != IMGSTORE_REPORT_PUBLISHED)
       continue;
     const char *name = imgstore_report_name(r, i);
-    put_safe(stdout, view->quiet ? name : last_part(name));
-    if (!view->quiet)
-      printf(": digest: %s size: %llu", imgstore_report_digest(r, i), (unsigned long long)imgstore_report_size(r, i));
-    putchar('\n');
+    if (view->quiet)
+      put_line(stdout, "%s", name);
+    else
+      put_line(stdout, "%s: digest: %s size: %" PRIu64, last_part(name), imgstore_report_digest(r, i),
+               imgstore_report_size(r, i));
   }
   return CLI_OK;
 }

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "cli.h"
-#include "units.h"
 
 static const option registry_options[] = {
     {OPTION_PLAIN_HTTP, 0, "plain-http", NULL, "speak http, without TLS"},
@@ -30,23 +29,10 @@ const option_group group_registry = {"Registry options", registry_options};
 
 enum { MOST_RETRIES = 1000, LONGEST_TIMEOUT = 86400 };
 
-static bool read_number(cli *c, int id, const char *name, uint64_t smallest, uint64_t largest, uint32_t *number) {
-  const char *given = option_value(&c->args, id);
-  uint64_t value = 0;
-  if (!given)
-    return true;
-  if (!units_number(given, largest, &value) || value < smallest) {
-    cli_usage(c, "--%s is a number from %d to %d, not %s", name, (int)smallest, (int)largest, given);
-    return false;
-  }
-  *number = (uint32_t)value;
-  return true;
-}
-
 bool cli_registry_options(cli *c, imgstore_registry_options *options) {
   const arguments *a = &c->args;
-  uint32_t seconds = 0;
   imgstore_registry_options_init(options, sizeof *options);
+  uint64_t retries = options->retries, seconds = 0;
   options->flags |= IMGSTORE_REGISTRY_USE_ENVIRONMENT;
   if (option_given(a, OPTION_PLAIN_HTTP))
     options->flags |= IMGSTORE_REGISTRY_PLAIN_HTTP;
@@ -59,13 +45,14 @@ bool cli_registry_options(cli *c, imgstore_registry_options *options) {
   options->docker_config = option_value(a, OPTION_CONFIG);
   options->auth_file = option_value(a, OPTION_AUTH_FILE);
   options->proxy = option_value(a, OPTION_PROXY);
-  if (!read_number(c, OPTION_RETRIES, "retries", 0, MOST_RETRIES, &options->retries) ||
-      !read_number(c, OPTION_TIMEOUT, "timeout", 1, LONGEST_TIMEOUT, &seconds))
+  if (!cli_number(c, OPTION_RETRIES, 0, MOST_RETRIES, &retries) ||
+      !cli_number(c, OPTION_TIMEOUT, 1, LONGEST_TIMEOUT, &seconds))
     return false;
+  options->retries = (uint32_t)retries;
   if (seconds) {
-    options->connect_timeout = seconds * 1000;
-    options->first_byte_timeout = seconds * 1000;
-    options->stall_window = seconds * 1000;
+    options->connect_timeout = (uint32_t)seconds * 1000;
+    options->first_byte_timeout = options->connect_timeout;
+    options->stall_window = options->connect_timeout;
   }
   return true;
 }
@@ -91,4 +78,19 @@ int cli_open_registry(cli *c, const char *host, const imgstore_registry_options 
     if (c->args.options[i].id == OPTION_MIRROR)
       code = add_mirror(c, *registry, c->args.options[i].value, &error);
   return code ? cli_failed(c, code, &error) : CLI_OK;
+}
+
+/* People paste addresses: "https://index.docker.io/v1/" is docker.io, "https://HOST/" is HOST. */
+bool cli_login_host(const cli *c, text *host) {
+  const char *given = c->args.count ? c->args.words[0] : "docker.io";
+  const char *scheme = strstr(given, "://");
+  if (scheme)
+    given = scheme + 3;
+  text_add_bytes(host, given, strcspn(given, "/"));
+  const char *name = text_get(host);
+  if (strcmp(name, "index.docker.io") == 0 || strcmp(name, "registry-1.docker.io") == 0) {
+    text_clear(host);
+    text_add(host, "docker.io");
+  }
+  return !host->failed;
 }

@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "cli.h"
-#include "units.h"
 
 enum { MOST_WORKERS = 64, DEFAULT_WORKERS = 4 };
 
@@ -23,27 +22,16 @@ static uint32_t default_workers(void) {
   return online < DEFAULT_WORKERS ? (uint32_t)online : DEFAULT_WORKERS;
 }
 
-static int read_workers(cli *c, uint32_t *workers) {
-  const char *given = option_value(&c->args, OPTION_WORKERS);
-  uint64_t number = 0;
-  *workers = default_workers();
-  if (!given)
-    return CLI_OK;
-  if (!units_number(given, MOST_WORKERS, &number))
-    return cli_usage(c, "--workers is a number from 0 to %d, not %s", MOST_WORKERS, given);
-  *workers = (uint32_t)number;
-  return CLI_OK;
-}
-
 int cli_open_context(cli *c) {
   imgstore_context_options options;
   imgstore_error *error = NULL;
   if (c->context)
     return CLI_OK;
   imgstore_context_options_init(&options, sizeof options);
-  int status = read_workers(c, &options.workers);
-  if (status != CLI_OK)
-    return status;
+  uint64_t workers = default_workers();
+  if (!cli_number(c, OPTION_WORKERS, 0, MOST_WORKERS, &workers))
+    return CLI_USAGE;
+  options.workers = (uint32_t)workers;
   options.log = log_line;
   options.log_data = c;
   options.log_level = option_given(&c->args, OPTION_DEBUG) ? IMGSTORE_LOG_DEBUG : IMGSTORE_LOG_ERROR;
@@ -126,25 +114,41 @@ int cli_need_store(cli *c, int how) {
   return status;
 }
 
-int cli_open_rootfs_dir(cli *c, bool create) {
+int cli_open_rootfs_dir(cli *c, int how) {
   imgstore_rootfs_dir_options options;
   imgstore_error *error = NULL;
-  int status = cli_need_store(c, STORE_WRITE);
-  if (status != CLI_OK)
-    return status;
   imgstore_rootfs_dir_options_init(&options, sizeof options);
-  options.flags = create ? 0 : IMGSTORE_ROOTFS_DIR_NO_CREATE;
+  if (how != STORE_CREATE)
+    options.flags |= IMGSTORE_ROOTFS_DIR_NO_CREATE;
+  if (how == STORE_READ)
+    options.flags |= IMGSTORE_ROOTFS_DIR_READ_ONLY;
   int32_t code = imgstore_rootfs_dir_open(c->store, NULL, &options, &c->rootfs_dir, &error);
-  if (code != IMGSTORE_ENOTFOUND || create)
-    return code ? cli_failed(c, code, &error) : CLI_OK;
-  imgstore_error_free(error);
+  if (code == IMGSTORE_EACCESS && how == STORE_LEASE) {
+    imgstore_error_free(error);
+    error = NULL;
+    options.flags |= IMGSTORE_ROOTFS_DIR_READ_ONLY;
+    code = imgstore_rootfs_dir_open(c->store, NULL, &options, &c->rootfs_dir, &error);
+  }
+  if (code == IMGSTORE_ENOTFOUND && how != STORE_CREATE) {
+    imgstore_error_free(error);
+    return CLI_OK;
+  }
+  return code ? cli_failed(c, code, &error) : CLI_OK;
+}
+
+int cli_need_rootfs_dir(cli *c, bool create) {
+  int status = cli_need_store(c, STORE_WRITE);
+  if (status == CLI_OK)
+    status = cli_open_rootfs_dir(c, create ? STORE_CREATE : STORE_WRITE);
+  if (status != CLI_OK || c->rootfs_dir)
+    return status;
   cli_message(c, "there are no instances yet");
   return CLI_FAILED;
 }
 
 int cli_open_rootfs(cli *c, const char *name, imgstore_rootfs **rootfs) {
   imgstore_error *error = NULL;
-  int status = c->rootfs_dir ? CLI_OK : cli_open_rootfs_dir(c, false);
+  int status = c->rootfs_dir ? CLI_OK : cli_need_rootfs_dir(c, false);
   int32_t code = status == CLI_OK ? imgstore_rootfs_open(c->rootfs_dir, name, rootfs, &error) : IMGSTORE_OK;
   return code ? cli_failed(c, code, &error) : status;
 }

@@ -1,9 +1,9 @@
 /* text.c - growing text and escaping. Knows UTF-8; knows nothing of images or of the terminal. */
 #include "text.h"
 
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 void text_free(text *t) {
   free(t->data);
@@ -51,19 +51,31 @@ void text_add(text *t, const char *s) {
   text_add_bytes(t, s, strlen(s));
 }
 
+void text_addv(text *t, const char *format, va_list list) {
+  va_list again;
+  va_copy(again, list);
+  int size = vsnprintf(NULL, 0, format, list);
+  if (size < 0 || !make_room(t, (size_t)size + 1)) {
+    t->failed = true;
+  } else {
+    vsnprintf(t->data + t->size, (size_t)size + 1, format, again);
+    t->size += (size_t)size;
+  }
+  va_end(again);
+}
+
 void text_addf(text *t, const char *format, ...) {
   va_list list;
   va_start(list, format);
-  int size = vsnprintf(NULL, 0, format, list);
+  text_addv(t, format, list);
   va_end(list);
-  if (size < 0 || !make_room(t, (size_t)size + 1)) {
-    t->failed = true;
-    return;
-  }
-  va_start(list, format);
-  vsnprintf(t->data + t->size, (size_t)size + 1, format, list);
-  va_end(list);
-  t->size += (size_t)size;
+}
+
+const char *text_split(text *key, const char *given, char end) {
+  const char *at = strchr(given, end);
+  text_clear(key);
+  text_add_bytes(key, given, at ? (size_t)(at - given) : strlen(given));
+  return at ? at + 1 : NULL;
 }
 
 /* --- UTF-8 ---------------------------------------------------------------------------------------------------------
@@ -230,7 +242,7 @@ void text_add_json_source(text *t, const char *source, size_t size) {
     size_t n = decode((const unsigned char *)source, size, &c);
     if (n == 0)
       text_add(t, "\\ufffd");
-    else if (is_unsafe(c) && c != '\n' && c != '\t' && c != '\r')
+    else if (is_unsafe(c) && c != '\n' && c != '\t')
       add_json_escape(t, c);
     else
       text_add_bytes(t, source, n);
@@ -239,9 +251,33 @@ void text_add_json_source(text *t, const char *source, size_t size) {
   }
 }
 
-void put_safe(FILE *file, const char *s) {
+/* --- printing ------------------------------------------------------------------------------------------------------
+ */
+
+void put_line(FILE *file, const char *format, ...) {
+  text line = {0}, safe = {0};
+  va_list list;
+  va_start(list, format);
+  text_addv(&line, format, list);
+  va_end(list);
+  text_add_safe(&safe, text_get(&line));
+  text_add(&safe, "\n");
+  fputs(line.failed || safe.failed ? "(out of memory)\n" : text_get(&safe), file);
+  text_free(&line);
+  text_free(&safe);
+}
+
+bool put_document(const void *bytes, size_t size) {
+  if (!isatty(STDOUT_FILENO)) {
+    fwrite(bytes, 1, size, stdout);
+    return true;
+  }
   text t = {0};
-  text_add_safe(&t, s);
-  fputs(text_get(&t), file);
+  text_add_json_source(&t, bytes, size);
+  text_add(&t, "\n");
+  bool ok = !t.failed;
+  if (ok)
+    fputs(text_get(&t), stdout);
   text_free(&t);
+  return ok;
 }

@@ -65,23 +65,10 @@ static bool read_map(cli *c, int id, const char *name, imgstore_id_map **map, si
   return true;
 }
 
-static bool read_policy(cli *c, int id, const char *name, bool can_record, int32_t *policy) {
-  const char *given = option_value(&c->args, id);
-  if (!given)
-    return true;
-  if (strcmp(given, "error") == 0)
-    *policy = IMGSTORE_POLICY_ERROR;
-  else if (strcmp(given, "skip") == 0)
-    *policy = IMGSTORE_POLICY_SKIP;
-  else if (can_record && strcmp(given, "record") == 0)
-    *policy = IMGSTORE_POLICY_RECORD;
-  else {
-    cli_usage(c, "--%s is error%s skip%s, not %s", name, can_record ? "," : " or", can_record ? " or record" : "",
-              given);
-    return false;
-  }
-  return true;
-}
+/* What to do about what cannot be made as the image says. */
+static const choice policies[] = {{"error", IMGSTORE_POLICY_ERROR}, {"skip", IMGSTORE_POLICY_SKIP}, {NULL, 0}};
+static const choice owner_policies[] = {
+    {"error", IMGSTORE_POLICY_ERROR}, {"skip", IMGSTORE_POLICY_SKIP}, {"record", IMGSTORE_POLICY_RECORD}, {NULL, 0}};
 
 bool cli_unpack_settings(cli *c, unpack_settings *s) {
   *s = (unpack_settings){0};
@@ -93,9 +80,9 @@ bool cli_unpack_settings(cli *c, unpack_settings *s) {
     o->flags |= IMGSTORE_UNPACK_FLUSH;
   bool ok = read_map(c, OPTION_UID_MAP, "uid-map", &s->uid_map, &o->uid_map_count) &&
             read_map(c, OPTION_GID_MAP, "gid-map", &s->gid_map, &o->gid_map_count) &&
-            read_policy(c, OPTION_OWNER_POLICY, "owner-policy", true, &o->owner_policy) &&
-            read_policy(c, OPTION_DEVICE_POLICY, "device-policy", false, &o->device_policy) &&
-            read_policy(c, OPTION_XATTR_POLICY, "xattr-policy", false, &o->xattr_policy);
+            cli_choice(c, OPTION_OWNER_POLICY, owner_policies, &o->owner_policy) &&
+            cli_choice(c, OPTION_DEVICE_POLICY, policies, &o->device_policy) &&
+            cli_choice(c, OPTION_XATTR_POLICY, policies, &o->xattr_policy);
   o->uid_map = o->uid_map_count ? s->uid_map : NULL;
   o->gid_map = o->gid_map_count ? s->gid_map : NULL;
   return ok;
@@ -119,14 +106,13 @@ static bool is_alike(const char *one, const char *other) {
 }
 
 static void print_line(const imgstore_report *report, size_t i, size_t more) {
-  const char *path = imgstore_report_name(report, i);
-  fputs("  /", stderr);
-  put_safe(stderr, strcmp(path, ".") == 0 ? "" : path);
-  fputs(": ", stderr);
-  put_safe(stderr, imgstore_report_detail(report, i));
+  const char *path = imgstore_report_name(report, i), *detail = imgstore_report_detail(report, i);
+  if (strcmp(path, ".") == 0)
+    path = "";
   if (more)
-    fprintf(stderr, " (and %zu more like it)", more);
-  fputc('\n', stderr);
+    put_line(stderr, "  /%s: %s (and %zu more like it)", path, detail, more);
+  else
+    put_line(stderr, "  /%s: %s", path, detail);
 }
 
 static bool is_skipped(const imgstore_report *report, size_t i) {

@@ -1,4 +1,4 @@
-/* cmd_ls_rootfs.c - ls --rootfs: the instances. */
+/* ls_instances.c - ls --rootfs: the instances. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -66,7 +66,7 @@ static void list_one(instances *l, const imgstore_report *report, size_t i) {
     return;
   }
   if (l->quiet) {
-    printf("%s\n", name);
+    put_line(stdout, "%s", name);
     return;
   }
   int32_t code = imgstore_rootfs_open(l->c->rootfs_dir, name, &rootfs, &error);
@@ -82,19 +82,13 @@ int cli_list_rootfs(cli *c, bool json, bool quiet) {
   static const char *const headings[] = {"NAME", "IMAGE", "IMAGE ID", "CREATED", "MODE", "MOUNTED ON"};
   instances l = {.c = c, .json = json, .quiet = quiet, .now = (int64_t)time(NULL), .status = CLI_OK};
   imgstore_report *report = NULL;
-  imgstore_rootfs_dir_options options;
   imgstore_error *error = NULL;
   int status = cli_open_store(c, STORE_READ);
+  if (status == CLI_OK && c->store)
+    status = cli_open_rootfs_dir(c, STORE_READ);
   if (status != CLI_OK)
     return status;
-  imgstore_rootfs_dir_options_init(&options, sizeof options);
-  options.flags = IMGSTORE_ROOTFS_DIR_NO_CREATE | IMGSTORE_ROOTFS_DIR_READ_ONLY;
-  int32_t code = c->store ? imgstore_rootfs_dir_open(c->store, NULL, &options, &c->rootfs_dir, &error) : IMGSTORE_OK;
-  if (code != IMGSTORE_OK && code != IMGSTORE_ENOTFOUND)
-    return cli_failed(c, code, &error);
-  imgstore_error_free(error);
-  error = NULL;
-  code = c->rootfs_dir ? imgstore_rootfs_list(c->rootfs_dir, &report, &error) : IMGSTORE_OK;
+  int32_t code = c->rootfs_dir ? imgstore_rootfs_list(c->rootfs_dir, &report, &error) : IMGSTORE_OK;
   if (code != IMGSTORE_OK)
     return cli_failed(c, code, &error);
   if (!json && !quiet)
