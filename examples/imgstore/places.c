@@ -70,7 +70,7 @@ static void split_archive(place *p, const char *location) {
 static int open_archive(place *p, cli *c, const char *location, int role, int32_t format) {
   if (role & PLACE_REPOSITORY)
     return cli_usage(c, "%s: tags are not synced to an archive", location);
-  split_archive(p, location);
+  split_archive(p, strchr(location, ':') + 1);
   if (!p->dir.size)
     return cli_usage(c, "%s: the file of an archive is missing", location);
   if (role & PLACE_DESTINATION && format == IMGSTORE_ARCHIVE_OCI)
@@ -90,10 +90,10 @@ static int open_place(place *p, cli *c, const char *location, int role, const im
     status = open_store(p, c, rest, role);
   else if ((rest = after(location, "oci:")))
     status = open_layout(p, c, rest, role);
-  else if ((rest = after(location, "oci-archive:")))
-    status = open_archive(p, c, rest, role, IMGSTORE_ARCHIVE_OCI);
-  else if ((rest = after(location, "docker-archive:")))
-    status = open_archive(p, c, rest, role, IMGSTORE_ARCHIVE_DOCKER);
+  else if (after(location, "oci-archive:"))
+    status = open_archive(p, c, location, role, IMGSTORE_ARCHIVE_OCI);
+  else if (after(location, "docker-archive:"))
+    status = open_archive(p, c, location, role, IMGSTORE_ARCHIVE_DOCKER);
   else if ((rest = after(location, "docker://")))
     status = open_registry(p, c, rest, role, options);
   else
