@@ -500,10 +500,13 @@ static verdict classify(CURLcode result, const char *text) {
   }
 }
 
-/* libcurl has a ceiling for one header line and calls what is over it out of memory. */
+enum { CURL_TOO_LARGE = 100 }; /* CURLE_TOO_LARGE, which libcurl has from 8.6 on */
+
+/* libcurl has a ceiling for one header line and calls what is over it too large; older ones, out of memory. */
 static bool is_line_too_long(const transfer *x, CURLcode result) {
   curl_off_t first_byte = 0;
-  return result == CURLE_OUT_OF_MEMORY && x->easy && x->response.state != IMS_RESPONSE_COMPLETE &&
+  return ((int)result == CURL_TOO_LARGE || result == CURLE_OUT_OF_MEMORY) && x->easy &&
+         x->response.state != IMS_RESPONSE_COMPLETE &&
          curl_easy_getinfo(x->easy, CURLINFO_STARTTRANSFER_TIME_T, &first_byte) == CURLE_OK && first_byte > 0;
 }
 

@@ -665,6 +665,8 @@ class OtherStores(ArchiveCase):
 
     def succeed(self, *words):
         done = self.tool(*words)
+        if b"remount /" in done.stderr:
+            self.skipTest(f"{words[0]} needs a root that is a mount point: not in a chroot")
         self.assertEqual(done.returncode, 0, f"{words}: {done.stderr.decode()}")
         return done.stdout.decode()
 
