@@ -126,6 +126,8 @@ static void draw_window(progress *p, size_t lines, size_t columns) {
 }
 
 void bars_draw(progress *p, bool last) {
+  if (!p->count && !p->flushing && !p->drawn_lines)
+    return;
   struct winsize size = screen_size();
   /* The last column stays free: some terminals wrap there. The last line holds the cursor. */
   size_t columns = size.ws_col > 1 ? size.ws_col - 1u : 1, lines = size.ws_row > 3 ? size.ws_row - 1u : 2;

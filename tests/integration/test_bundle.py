@@ -1,7 +1,6 @@
 """OCI runtime bundles, run by crun as root and without privileges; the command run; examples/runtime.c."""
 import json
 import os
-import shutil
 import subprocess
 import sys
 import unittest
@@ -18,27 +17,15 @@ needs_crun = unittest.skipUnless(CRUN and rootfs.may_mount(), "no crun, or no pr
 RUNTIME = os.path.join(os.path.dirname(program.IMGSTORE), "example-runtime")
 
 
-class Case(program.Case):
+class Case(rootfs.Case):
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.unmount_all)
         os.chmod(self.dir, 0o755)
-        self.load({})
-
-    def unmount_all(self):
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            for line in reversed(file.read().splitlines()):
-                if line.split()[1].startswith(self.dir):
-                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
-
-    def load(self, config):
-        shutil.rmtree(self.path("system"), ignore_errors=True)
-        rootfs.image(self.path("system"), config)
-        self.ok("load", "-q", "-i", self.path("system"))
+        self.load()
 
     def mounted(self, name="web", *options):
         self.ok("create", "-q", *options, "system:latest", name)
-        return self.ok("mount", "-q", name).strip()
+        return self.mount(name)
 
     def bundle(self, *options, name="web", command=()):
         """Returns what config.json says."""

@@ -22,24 +22,11 @@ needs_mount = unittest.skipUnless(rootfs.may_mount(), "may not mount here")
 KILLED_CALLS = ["openat", "pwrite64", "renameat2", "unlinkat", "fdatasync", "fsync", "flock", "fchmod"]
 
 
-class Case(program.Case):
-    IMAGE = "system:latest"
-
+class Case(rootfs.Case):
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.unmount_all)
-        self.layout = rootfs.image(self.path("system"))
-        self.ok("load", "-q", "-i", self.layout.folder)
+        self.load()
         self.ok("create", "-q", self.IMAGE, "web")
-
-    def unmount_all(self):
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            for line in reversed(file.read().splitlines()):
-                if line.split()[1].startswith(self.dir):
-                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
-
-    def mount(self, name="web", *options):
-        return self.ok("mount", "-q", *options, name).strip()
 
     def upper(self, *path):
         return os.path.join(self.root, ".imgstore", "rootfs", "instances", "web", "upper", *path)

@@ -21,20 +21,10 @@ needs_mount = unittest.skipUnless(MAY_MOUNT, "may not mount here")
 needs_userns = unittest.skipUnless(rootfs.has_user_namespaces(), "no user namespaces here")
 
 
-class Case(program.Case):
-    IMAGE = "system:latest"
-
+class Case(rootfs.Case):
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.unmount_all)
-        self.layout = rootfs.image(self.path("system"))
-        self.ok("load", "-q", "-i", self.layout.folder)
-
-    def unmount_all(self):
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            for line in reversed(file.read().splitlines()):
-                if line.split()[1].startswith(self.dir):
-                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
+        self.load()
 
     def instance(self, name, *inside):
         return os.path.join(self.root, ".imgstore", "rootfs", "instances", name, *inside)
@@ -45,9 +35,6 @@ class Case(program.Case):
     def create(self, name, *options, image=None):
         self.ok("create", "-q", *options, image or self.IMAGE, name)
         return name
-
-    def mount(self, name, *options):
-        return self.ok("mount", "-q", *options, name).strip()
 
     def seen(self, name):
         return rootfs.instances(self)[name]

@@ -2,7 +2,6 @@
 whole, or none, and nothing has to be repaired."""
 import os
 import re
-import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "support"))
@@ -16,24 +15,14 @@ CALLS = ("mkdirat", "openat", "write", "pwrite64", "fsync", "fdatasync", "rename
 SAMPLE = 24 if not program.SANITIZED else 6
 
 
-class Killed(program.Case):
-    IMAGE = "system:latest"
-
+class Killed(rootfs.Case):
     def setUp(self):
         super().setUp()
-        self.addCleanup(self.unmount_all)
-        rootfs.image(self.path("system"))
-        self.ok("load", "-q", "-i", self.path("system"))
+        self.load()
         self.ok("create", "-q", self.IMAGE, "first")
         self.ok("delete", "first")
         # The leak checker does not work under ptrace.
         self.env = {"ASAN_OPTIONS": "detect_leaks=0"}
-
-    def unmount_all(self):
-        with open("/proc/self/mounts", encoding="utf-8") as file:
-            for line in reversed(file.read().splitlines()):
-                if line.split()[1].startswith(self.dir):
-                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
 
     def folder(self, *inside):
         return os.path.join(self.root, ".imgstore", "rootfs", *inside)

@@ -3,13 +3,12 @@ referrers API (Debian's docker-registry has none)."""
 import base64
 import hashlib
 import http.client
-import http.server
 import json
 import os
 import re
-import threading
 import urllib.parse
 
+import website
 from images import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST, digest_of
 from program import run_tool
 
@@ -153,59 +152,22 @@ class Place:
 # --- a registry in memory ---
 
 
-class MemoryRegistry:
+class MemoryRegistry(website.Site):
     """Keeps what is pushed. api: whether it has the referrers API; page: how many referrers an answer lists."""
 
     def __init__(self, api=True, page=100, honest_filter=True):
         self.api, self.page, self.honest_filter = api, page, honest_filter
-        self.blobs, self.manifests, self.tags, self.requests = {}, {}, {}, []
+        self.blobs, self.manifests, self.tags = {}, {}, {}
         self.referrers_answer = None  # (status, content type, bytes) instead of the right one
         self.after_get = None  # called with the path after a manifest was sent
-        self.lock = threading.RLock()
-        self.server = self.listen()
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
+        super().__init__()
 
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def answered(self, request):
+        if self.after_get and request.command == "GET" and "/manifests/" in request.path:
+            self.after_get(request.path)
 
-    def listen(self):
-        site = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def respond(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                with site.lock:
-                    site.requests.append((self.command, self.path))
-                    status, headers, data = site.answer(self.command, self.path, self.headers, body)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(data)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(data)
-                if site.after_get and self.command == "GET" and "/manifests/" in self.path:
-                    site.after_get(self.path)
-
-            do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = respond
-
-        class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass
-
-        return Listener(("127.0.0.1", 0), Handler)
-
-    def answer(self, method, path, headers, body):
-        url = urllib.parse.urlsplit(path)
+    def answer(self, request, body):
+        url = urllib.parse.urlsplit(request.path)
         query = dict(urllib.parse.parse_qsl(url.query))
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs|referrers|blobs/uploads)/([^/]*)", url.path)
         if url.path == "/v2/":
@@ -215,7 +177,7 @@ class MemoryRegistry:
         repository, what, name = match.groups()
         handlers = {"manifests": self.serve_manifest, "blobs": self.serve_blob, "referrers": self.serve_referrers,
                     "blobs/uploads": self.serve_upload}
-        return handlers[what](method, repository, name, query, headers, body)
+        return handlers[what](request.command, repository, name, query, request.headers, body)
 
     def missing(self, code):
         return 404, {"Content-Type": "application/json"}, compact({"errors": [{"code": code, "message": "not here"}]})
@@ -279,7 +241,6 @@ class MemoryRegistry:
             headers["Link"] = f'</v2/{repository}/referrers/{name}?from={start + self.page}{kept}>; rel="next"'
         return 200, headers, compact({"schemaVersion": 2, "mediaType": OCI_INDEX,
                                       "manifests": found[start:start + self.page]})
-
 
 
 # --- cosign's private keys: PKCS #8 in NaCl's secretbox, the key from a passphrase by scrypt ---

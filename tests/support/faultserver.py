@@ -26,6 +26,8 @@ import threading
 import time
 import urllib.parse
 
+import website
+
 MANIFEST_TYPES = {  # by the field that tells, for manifests without a mediaType
     "manifests": "application/vnd.oci.image.index.v1+json",
     "layers": "application/vnd.oci.image.manifest.v1+json",
@@ -510,17 +512,9 @@ class Request(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = respond
 
 
-class Listener(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address):
-        pass  # clients that go away are what this server is for
-
-
 def listen(site, which, tls):
     handler = type("Request" + which, (Request,), {"site": site, "which": which})
-    server = Listener(("127.0.0.1", 0), handler)
+    server = website.Listener(("127.0.0.1", 0), handler)
     if tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*tls)

@@ -14,6 +14,8 @@ import threading
 import time
 import urllib.parse
 
+import website
+
 UPLOADS = re.compile(r"/v2/(?P<repo>.+)/blobs/uploads/(?P<id>[^/]*)$")
 ROUTE = re.compile(r"/v2/(?P<repo>.+)/(?P<kind>manifests|blobs)/(?P<name>[^/]+)$")
 OTHER = re.compile(r"/storage/(?P<id>[^/]+)$")
@@ -195,13 +197,6 @@ class Request(http.server.BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = respond
 
 
-class Listener(http.server.ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request, client_address):
-        pass  # clients that go away are no failure
-
-
 class PushServer:
     """Listens on two ports of loopback: two origins. stop() ends it."""
 
@@ -211,9 +206,7 @@ class PushServer:
         self.servers = []
         for which in ("main", "other"):
             handler = type("Request" + which, (Request,), {"site": self.site, "which": which})
-            server = Listener(("127.0.0.1", 0), handler)
-            self.site.hosts[which] = f"127.0.0.1:{server.server_address[1]}"
-            threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+            server, self.site.hosts[which] = website.listen(handler)
             self.servers.append(server)
         self.host = self.site.hosts["main"]
 
@@ -222,8 +215,7 @@ class PushServer:
 
     def stop(self):
         for server in self.servers:
-            server.shutdown()
-            server.server_close()
+            website.end(server)
 
 
 def basic_login(request, user="user", password="secret"):

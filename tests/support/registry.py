@@ -1,5 +1,4 @@
 """Registries on loopback: Debian's docker-registry, the faulty one of ours, and one that serves what it is given."""
-import http.server
 import json
 import os
 import re
@@ -7,9 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
+import website
 from program import run_tool
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -145,41 +144,16 @@ class FaultServer(Server):
         return [line for line in self.lines() if "failure" in line]
 
 
-class StaticRegistry:
+class StaticRegistry(website.Site):
     """Serves manifests and blobs exactly as given, however wrong they are. In this process, until stop()."""
 
     def __init__(self):
         self.answers = {}  # end of the path: (content type, bytes)
-        self.requests = []
-        site = self
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def respond(self):
-                site.requests.append((self.command, self.path))
-                kind, body = site.answers.get("/".join(self.path.split("/")[-2:]), (None, b"{}"))
-                self.send_response(200 if kind or self.path == "/v2/" else 404)
-                self.send_header("Content-Type", kind or "application/json")
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
-
-            do_GET = do_HEAD = respond
-
-        class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass  # clients that go away are no failure
-
-        self.server = Listener(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
+    def answer(self, request, _body):
+        kind, data = self.answers.get("/".join(request.path.split("/")[-2:]), (None, b"{}"))
+        return 200 if kind or request.path == "/v2/" else 404, {"Content-Type": kind or "application/json"}, data
 
     def serve_layout(self, layout):
         """All that a Layout of images.py holds; a manifest has the type that its index entry says."""
@@ -188,10 +162,6 @@ class StaticRegistry:
         for entry in layout.entries:
             for name in (entry["digest"], entry.get("annotations", {}).get("org.opencontainers.image.ref.name", "")):
                 self.answers[f"manifests/{name}"] = (entry["mediaType"], layout.read(entry["digest"]))
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 # --- certificates ---

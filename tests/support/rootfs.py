@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 import images
+import program
 from images import Layer, Layout, entry, link
 from program import IS_ROOT
 
@@ -77,3 +78,27 @@ def instances(case, root=None, **more):
     """{name: what ls --rootfs says}."""
     lines = case.ok("ls", "--rootfs", "--format", "json", root=root, **more).splitlines()
     return {one["Name"]: one for one in map(json.loads, lines)}
+
+
+class Case(program.Case):
+    """A test whose mounts below its folder go with it."""
+    IMAGE = "system:latest"
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.unmount_all)
+
+    def unmount_all(self):
+        with open("/proc/self/mounts", encoding="utf-8") as file:
+            for line in reversed(file.read().splitlines()):
+                if line.split()[1].startswith(self.dir):
+                    subprocess.run(["umount", "-l", line.split()[1]], check=False)
+
+    def load(self, config=None):
+        """Brings the image in, instead of one that was there before."""
+        shutil.rmtree(self.path("system"), ignore_errors=True)
+        self.layout = image(self.path("system"), config)
+        self.ok("load", "-q", "-i", self.layout.folder)
+
+    def mount(self, name="web", *options):
+        return self.ok("mount", "-q", *options, name).strip()

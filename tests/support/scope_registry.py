@@ -1,10 +1,10 @@
 """A registry in this process whose token service grants scopes: who may do what, tags that go alone or not, pages."""
 import base64
-import http.server
 import json
 import re
-import threading
 import urllib.parse
+
+import website
 
 ROUTE = re.compile(r"/v2/(?P<repo>.+)/(?P<kind>manifests|tags|blobs)/(?P<name>.+)$")
 
@@ -13,49 +13,19 @@ def b64url(data):
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
 
 
-class ScopeRegistry:
+class ScopeRegistry(website.Site):
     """rights: {repository: set of actions} of the one user; opaque: tokens do not tell; tags_go: DELETE of a tag works;
     page: names per page of the catalog; catalog: "ok", "none" (404), "hidden" (401 whatever is presented)."""
 
     def __init__(self, rights, opaque=False, tags_go=True, page=2, catalog="ok", login="user:secret"):
         self.rights, self.opaque, self.tags_go, self.page, self.catalog = rights, opaque, tags_go, page, catalog
-        self.login, self.tokens, self.requests, self.scopes = login, {}, [], []
+        self.login, self.tokens, self.scopes = login, {}, []
         self.manifests = {}  # repository: {tag: bytes}
-        site = self
+        super().__init__()
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def log_message(self, *_):
-                pass
-
-            def respond(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                site.requests.append((self.command, self.path))
-                status, headers, answer = site.answer(self, urllib.parse.urlsplit(self.path), body)
-                self.send_response(status)
-                for name, value in {"Content-Type": "application/json", **headers}.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(answer)
-
-            do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = respond
-
-        class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, request, client_address):
-                pass  # clients that go away are no failure
-
-        self.server = Listener(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, args=[0.02], daemon=True).start()
-
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
+    def answer(self, request, body):
+        status, headers, answer = self.route(request, urllib.parse.urlsplit(request.path), body)
+        return status, {"Content-Type": "application/json", **headers}, answer
 
     # --- the token service ---
 
@@ -94,7 +64,7 @@ class ScopeRegistry:
         value = f'Bearer realm="http://{self.host}/token",service="scopes",scope="{scope}"'
         return self.refuse(401, "UNAUTHORIZED", "authentication required", {"WWW-Authenticate": value})
 
-    def answer(self, request, url, body):
+    def route(self, request, url, body):
         if url.path == "/token":
             return self.token(request, url.query)
         if url.path == "/v2/_catalog":
