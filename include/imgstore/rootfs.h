@@ -172,7 +172,7 @@ enum {
 };
 /**
  * Unmounts it. A copy stays where it is and is only no longer mounted. Errors: IMGSTORE_ENOTFOUND (it is not mounted
- * in this mount namespace), IMGSTORE_EBUSY (in use).
+ * in this mount namespace), IMGSTORE_EBUSY (in use, or being mounted, copied or unmounted by somebody else).
  */
 IMGSTORE_API int32_t imgstore_rootfs_umount(imgstore_rootfs *rootfs, uint32_t flags, imgstore_error **error);
 /**

@@ -416,7 +416,7 @@ static int32_t prepare(mount_job *j) {
   int32_t found;
   int32_t rc = ims_rootfs_dir_writable(instance_of(j)->dir, err);
   if (!rc)
-    rc = ims_instance_lock(instance_of(j), false, &j->lock, err);
+    rc = ims_instance_lock(instance_of(j), &j->lock, err);
   if (!rc)
     rc = ims_rootfs_find_mount(instance_of(j), &j->state, &found, err);
   if (!rc && found != IMS_MOUNT_NOWHERE)

@@ -27,7 +27,9 @@ int32_t ims_rootfs_umount(const ims_instance *instance, uint32_t flags, ims_erro
   int32_t found;
   int32_t rc = ims_rootfs_dir_writable(instance->dir, err);
   if (!rc)
-    rc = ims_instance_lock(instance, true, &lock, err);
+    rc = ims_instance_lock(instance, &lock, err);
+  if (rc == IMGSTORE_EAGAIN)
+    rc = ims_fail(err, IMGSTORE_EBUSY, "rootfs %s: it is being mounted, copied or unmounted", instance->name);
   if (rc)
     return rc;
   ims_mount_state_init(&state, instance->dir->core);

@@ -262,7 +262,9 @@ int32_t ims_rootfs_dir_flush(const ims_rootfs_dir *dir, int folder, ims_error *e
 
 /* --- staging ------------------------------------------------------------------------------------------------------ */
 
-/* A cleaner may take the new directory for a dead one before it is locked: then it is gone, and we try again. */
+/* A cleaner may take the new directory for a dead one before it is locked: then it is gone, and we try again. The lock
+   is shared, which keeps cleaners out as well: an instance has the same one from its staging to the end of its handle,
+   and a lock that is never converted is never lost in between. */
 int32_t ims_stage_open(ims_rootfs_dir *d, ims_stage *stage, ims_error *err) {
   const ims_sys *sys = d->core->sys;
   int staging = d->folder[IMS_ROOTFS_STAGING];
@@ -279,7 +281,7 @@ int32_t ims_stage_open(ims_rootfs_dir *d, ims_stage *stage, ims_error *err) {
     stage->fd = ims_dir_file_open_dir(d->core, staging, stage->name);
     if (stage->fd < 0 && errno == ENOENT)
       continue;
-    rc = stage->fd < 0 ? ims_code_of_errno(errno) : ims_dir_file_flock(d->core, stage->fd, LOCK_EX);
+    rc = stage->fd < 0 ? ims_code_of_errno(errno) : ims_dir_file_flock(d->core, stage->fd, LOCK_SH);
     if (!rc && ims_dir_file_is(d->core, staging, stage->name, stage->fd))
       return IMGSTORE_OK;
     ims_dir_file_close(d->core, &stage->fd);

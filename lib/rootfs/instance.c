@@ -46,15 +46,15 @@ int32_t ims_instance_open_lower(const ims_instance *instance, size_t i, int *fd,
   return rc;
 }
 
-int32_t ims_instance_lock(const ims_instance *instance, bool wait, int *fd, ims_error *err) {
+int32_t ims_instance_lock(const ims_instance *instance, int *fd, ims_error *err) {
   const ims_core *core = instance->dir->core;
   *fd = core->sys->openat(instance->fd, LOCK_FILE, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0);
   if (*fd < 0)
     return ims_fail_os(err, errno, "rootfs %s: cannot open its lock", instance->name);
-  int32_t rc = ims_dir_file_flock(core, *fd, wait ? LOCK_EX : LOCK_EX | LOCK_NB);
+  int32_t rc = ims_dir_file_flock(core, *fd, LOCK_EX | LOCK_NB);
   if (rc)
     ims_dir_file_close(core, fd);
-  if (rc == IMGSTORE_EBUSY && !wait)
+  if (rc == IMGSTORE_EBUSY)
     return IMGSTORE_EAGAIN;
   return rc ? ims_fail(err, rc, "rootfs %s: cannot lock", instance->name) : IMGSTORE_OK;
 }
@@ -148,14 +148,12 @@ static int32_t fill_stage(ims_rootfs_dir *dir, int stage, const char *name, cons
   return rc;
 }
 
-/* From the moment it can be seen it is held by this process, first exclusively, then shared. */
+/* The lock of the staged directory is the one that holds the instance: there is no instant without it. */
 static int32_t publish(ims_instance *instance, ims_rootfs_dir *dir, ims_stage *stage, ims_error *err) {
   instance->fd = fcntl(stage->fd, F_DUPFD_CLOEXEC, 3);
   if (instance->fd < 0)
     return ims_fail_os(err, errno, "rootfs %s: cannot open", instance->name);
   int32_t rc = ims_stage_publish(dir, stage, IMS_ROOTFS_INSTANCES, instance->name, err);
-  if (!rc && ims_dir_file_flock(dir->core, instance->fd, LOCK_SH))
-    rc = ims_fail(err, IMGSTORE_EIO, "rootfs %s: cannot lock", instance->name);
   return rc ? rc : ims_rootfs_dir_flush(dir, IMS_ROOTFS_INSTANCES, err);
 }
 
@@ -242,7 +240,14 @@ static int32_t read_record(const ims_rootfs_dir *dir, int fd, const char *name, 
   return rc;
 }
 
-/* operation: LOCK_SH waits for whoever deletes; LOCK_EX | LOCK_NB does not. */
+/* What cannot be locked now: a handle keeps deletion out, or a deletion keeps handles out, which takes as long as its
+   tree is large. busy: which of them. */
+static int32_t cannot_lock(const char *name, int32_t rc, const char *busy, ims_error *err) {
+  return rc == IMGSTORE_EBUSY ? ims_fail(err, rc, "rootfs %s: %s", name, busy)
+                              : ims_fail(err, rc, "rootfs %s: cannot lock", name);
+}
+
+/* operation: LOCK_SH, or LOCK_EX to delete it. Waits for nobody. */
 static int32_t open_locked(ims_instance *instance, ims_rootfs_dir *dir, const char *name, int operation,
                            ims_error *err) {
   memset(instance, 0, sizeof *instance);
@@ -255,10 +260,10 @@ static int32_t open_locked(ims_instance *instance, ims_rootfs_dir *dir, const ch
   strcpy(instance->name, name);
   instance->dir = ims_rootfs_dir_ref(dir);
   ims_instance_record_init(&instance->record, &dir->core->alloc);
-  rc = ims_dir_file_flock(dir->core, instance->fd, operation);
+  rc = ims_dir_file_flock(dir->core, instance->fd, operation | LOCK_NB);
   if (rc)
-    return rc == IMGSTORE_EBUSY ? ims_fail(err, rc, "rootfs %s: it is in use: an open handle holds it", name)
-                                : ims_fail(err, rc, "rootfs %s: cannot lock", name);
+    return cannot_lock(name, rc, operation == LOCK_EX ? "it is in use: an open handle holds it" : "it is being deleted",
+                       err);
   return ims_dir_file_is(dir->core, dir->folder[IMS_ROOTFS_INSTANCES], name, instance->fd) ? IMGSTORE_OK
                                                                                            : not_found(name, err);
 }
@@ -333,7 +338,7 @@ int32_t ims_instance_delete(ims_rootfs_dir *dir, const char *name, ims_instance_
   instance.dir = NULL;
   int32_t rc = ims_rootfs_dir_writable(dir, err);
   if (!rc)
-    rc = open_locked(&instance, dir, name, LOCK_EX | LOCK_NB, err);
+    rc = open_locked(&instance, dir, name, LOCK_EX, err);
   bool readable = !rc && read_record(dir, instance.fd, name, &instance.record, &why) == IMGSTORE_OK;
   /* A record that is damaged does not keep it; without one it is nothing of ours. */
   if (!rc && !readable && why.code != IMGSTORE_ECORRUPT)

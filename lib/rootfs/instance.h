@@ -37,7 +37,8 @@ typedef struct ims_instance {
  */
 int32_t ims_instance_create(ims_instance *instance, ims_rootfs_dir *dir, const char *name, ims_instance_record *record,
                             int top, ims_error *err);
-/** name: any text. Errors: IMGSTORE_EINVALID, IMGSTORE_ENOTFOUND, IMGSTORE_ECORRUPT. */
+/** name: any text. Errors: IMGSTORE_EINVALID, IMGSTORE_ENOTFOUND, IMGSTORE_ECORRUPT, IMGSTORE_EBUSY (it is being
+ * deleted). */
 int32_t ims_instance_open(ims_instance *instance, ims_rootfs_dir *dir, const char *name, ims_error *err);
 /** Does nothing when it is not open. */
 void ims_instance_close(ims_instance *instance);
@@ -46,10 +47,10 @@ int32_t ims_instance_open_dir(const ims_instance *instance, const char *which, i
 /** Opens the layer directory i, the uppermost first. */
 int32_t ims_instance_open_lower(const ims_instance *instance, size_t i, int *fd, ims_error *err);
 /**
- * The lock of those who mount, unmount or read the instance as a whole; it ends when *fd is closed. Waits for it, or,
- * with wait false, returns IMGSTORE_EAGAIN without a message when somebody has it.
+ * The lock of those who mount, unmount or read the instance as a whole; it ends when *fd is closed. Never waits, as a
+ * copy may have it for minutes: IMGSTORE_EAGAIN without a message when somebody has it.
  */
-int32_t ims_instance_lock(const ims_instance *instance, bool wait, int *fd, ims_error *err);
+int32_t ims_instance_lock(const ims_instance *instance, int *fd, ims_error *err);
 
 /**
  * Takes an instance away. before (or NULL) is called with the exclusive lock held, to unmount or refuse. report: lines

@@ -15,169 +15,12 @@
 #include <cmocka.h>
 
 #include "imgstore/rootfs.h"
-#include "rootfs/instance.h"
+#include "instance_fixture.h"
 #include "rootfs/instance_hold.h"
 #include "store/holds.h"
-#include "store_fixture.h"
 
-#define LAYER "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa-t"
-#define IMAGE "docker.io/library/x:1"
-
-typedef struct world {
-  char *path;
-  ims_core *core;
-  imgstore_store *store;
-  ims_rootfs_dir *dir;
-  fixture_image image;
-  int top;
-} world;
-
-static const imgstore_rootfs_dir_options dir_options = {.size = sizeof dir_options,
-                                                        .durability = IMGSTORE_DURABILITY_NONE};
-
-/* All calls; those of the fixture count and fail, and so do the ones that only instances make. */
-static ims_sys calls;
-
-static int faulty_fchown(int fd, uid_t uid, gid_t gid) {
-  struct stat st;
-  return fixture_sys.fstat(fd, &st) ? -1 : ims_sys_default.fchown(fd, uid, gid);
-}
-
-static int faulty_futimens(int fd, const struct timespec times[2]) {
-  struct stat st;
-  return fixture_sys.fstat(fd, &st) ? -1 : ims_sys_default.futimens(fd, times);
-}
-
-/* One more call that counts. */
-static bool fails(void) {
-  struct stat st;
-  return fixture_sys.fstat(STDIN_FILENO, &st) != 0 && errno != EBADF;
-}
-
-static int faulty_fsopen(const char *type, unsigned flags) {
-  return fails() ? -1 : ims_sys_default.fsopen(type, flags);
-}
-
-static int faulty_fsconfig(int fs, unsigned command, const char *key, const void *value, int extra) {
-  return fails() ? -1 : ims_sys_default.fsconfig(fs, command, key, value, extra);
-}
-
-static int faulty_fsmount(int fs, unsigned flags, unsigned attributes) {
-  return fails() ? -1 : ims_sys_default.fsmount(fs, flags, attributes);
-}
-
-static int faulty_move_mount(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
-  return fails() ? -1 : ims_sys_default.move_mount(from_dir, from, to_dir, to, flags);
-}
-
-static int faulty_umount2(const char *target, int flags) {
-  return fails() ? -1 : ims_sys_default.umount2(target, flags);
-}
-
-static ssize_t faulty_write(int fd, const void *buffer, size_t size) {
-  return fails() ? -1 : ims_sys_default.write(fd, buffer, size);
-}
-
-static void set_calls(void) {
-  calls = ims_sys_default;
-#define USE(name) calls.name = fixture_sys.name
-  USE(openat), USE(pread), USE(pwrite), USE(ftruncate), USE(fallocate), USE(fsync), USE(fdatasync), USE(fstat);
-  USE(fstatat), USE(mkdirat), USE(unlinkat), USE(renameat2), USE(fchmod), USE(flock), USE(getdents64);
-#undef USE
-  calls.fchown = faulty_fchown;
-  calls.futimens = faulty_futimens;
-  calls.fsopen = faulty_fsopen;
-  calls.fsconfig = faulty_fsconfig;
-  calls.fsmount = faulty_fsmount;
-  calls.move_mount = faulty_move_mount;
-  calls.umount2 = faulty_umount2;
-  calls.write = faulty_write;
-}
-
-static void open_world(world *w, const ims_alloc *alloc) {
-  set_calls();
-  w->core = fixture_core(&calls, alloc);
-  assert_non_null(w->core);
-  assert_int_equal(fixture_open(w->core, w->path, 0, IMGSTORE_DURABILITY_NONE, &w->store, NULL), 0);
-  assert_int_equal(ims_rootfs_dir_open(&w->dir, w->store, NULL, &dir_options, NULL), 0);
-}
-
-static void close_world(world *w) {
-  ims_rootfs_dir_unref(w->dir);
-  ims_store_unref(w->store);
-  ims_core_unref(w->core);
-}
-
-static void begin(world *w) {
-  ims_error err = IMS_ERROR_INIT;
-  fixture_fault_now = (fixture_fault){.at = -1};
-  w->path = fixture_directory();
-  open_world(w, NULL);
-  fixture_image_init(&w->image, "x");
-  assert_int_equal(fixture_image_put(w->store, &w->image, "x", &err), 0);
-  assert_int_equal(ims_ref_set(w->store, IMAGE, NULL, &w->image.target, &err), 0);
-  int layers = w->dir->folder[IMS_ROOTFS_LAYERS];
-  assert_int_equal(mkdirat(layers, LAYER, 0700), 0);
-  assert_int_equal(mkdirat(layers, LAYER "/root", 0750), 0);
-  w->top = openat(layers, LAYER "/root", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  assert_true(w->top >= 0);
-}
-
-static void end(world *w) {
-  close(w->top);
-  close_world(w);
-  fixture_remove(w->path);
-}
-
-static int32_t fill(world *w, ims_instance_record *r, bool read_only) {
-  ims_instance_record_init(r, &w->core->alloc);
-  ims_instance_record_set_created(r, 1600000000000000000);
-  r->manifest = w->image.target.digest;
-  r->config = w->image.config;
-  r->read_only = read_only;
-  r->image = ims_strdup(r->alloc, IMAGE);
-  r->layers = ims_calloc(r->alloc, 1, sizeof *r->layers);
-  if (r->layers && (r->layers[0] = ims_strdup(r->alloc, LAYER)))
-    r->layer_count = 1;
-  return r->image && r->layer_count ? IMGSTORE_OK : IMGSTORE_ENOMEM;
-}
-
-static int32_t create(world *w, const char *name, ims_error *err) {
-  ims_instance_record record;
-  ims_instance instance;
-  int32_t rc = fill(w, &record, false);
-  if (!rc)
-    rc = ims_instance_create(&instance, w->dir, name, &record, w->top, err);
-  if (!rc)
-    ims_instance_close(&instance);
-  ims_instance_record_free(&record);
-  return rc;
-}
-
-static int32_t count_one(void *data, const char *name, const ims_instance_record *record, const ims_error *why) {
-  (void)name;
-  (void)why;
-  *(int *)data += record ? 1 : 100;
-  return IMGSTORE_OK;
-}
-
-static int count(world *w) {
-  int found = 0;
-  assert_int_equal(ims_instance_list(w->dir, count_one, &found, NULL), 0);
-  return found;
-}
-
-static int32_t count_hold(void *data, const char *name, const ims_target *target) {
-  (void)target;
-  *(int *)data += ims_ref_is_hold(name);
-  return IMGSTORE_OK;
-}
-
-static int holds(world *w) {
-  int found = 0;
-  assert_int_equal(ims_ref_list(w->store, count_hold, &found, NULL), 0);
-  return found;
-}
+#define LAYER WORLD_LAYER
+#define IMAGE WORLD_IMAGE
 
 /* --- tests -----------------------------------------------------------------------------------------------------------
  */
@@ -202,8 +45,8 @@ static void test_record(void **state) {
   ims_instance_record r, back;
   ims_buf text;
   const imgstore_id_map map[2] = {{0, 100000, 1000}, {1000, 5, UINT32_MAX}};
-  begin(&w);
-  assert_int_equal(fill(&w, &r, true), 0);
+  world_begin(&w);
+  assert_int_equal(world_record(&w, &r, true), 0);
   r.id_mapped = r.user_xattrs = true;
   r.uid_map = ims_calloc(r.alloc, 2, sizeof map[0]);
   memcpy(r.uid_map, map, sizeof map);
@@ -227,7 +70,7 @@ static void test_record(void **state) {
   ims_instance_record_free(&back);
   ims_instance_record_free(&r);
   ims_buf_free(&text);
-  end(&w);
+  world_end(&w);
 }
 
 static void test_create_open_delete(void **state) {
@@ -236,11 +79,11 @@ static void test_create_open_delete(void **state) {
   ims_error err = IMS_ERROR_INIT;
   struct stat st;
   int fd;
-  begin(&w);
-  assert_int_equal(create(&w, "web", &err), 0);
-  assert_int_equal(create(&w, "web", &err), IMGSTORE_EEXISTS);
-  assert_int_equal(count(&w), 1);
-  assert_int_equal(holds(&w), 1);
+  world_begin(&w);
+  assert_int_equal(world_create(&w, "web", &err), 0);
+  assert_int_equal(world_create(&w, "web", &err), IMGSTORE_EEXISTS);
+  assert_int_equal(world_count(&w), 1);
+  assert_int_equal(world_holds(&w), 1);
   assert_int_equal(ims_instance_open(&one, w.dir, "web", NULL), 0);
   assert_int_equal(ims_instance_open(&two, w.dir, "web", NULL), 0);
   assert_int_equal(ims_instance_open_dir(&one, IMS_INSTANCE_UPPER, &fd, NULL), 0);
@@ -255,17 +98,17 @@ static void test_create_open_delete(void **state) {
   assert_int_equal(ims_instance_delete(w.dir, "web", NULL, NULL, NULL, NULL), 0);
   assert_int_equal(ims_instance_delete(w.dir, "web", NULL, NULL, NULL, NULL), IMGSTORE_ENOTFOUND);
   assert_int_equal(ims_instance_open(&one, w.dir, "web", NULL), IMGSTORE_ENOTFOUND);
-  assert_int_equal(count(&w), 0);
-  assert_int_equal(holds(&w), 0);
-  end(&w);
+  assert_int_equal(world_count(&w), 0);
+  assert_int_equal(world_holds(&w), 0);
+  world_end(&w);
 }
 
 static void test_holds(void **state) {
   world w;
   ims_error err = IMS_ERROR_INIT;
-  begin(&w);
-  assert_int_equal(create(&w, "b", NULL), 0);
-  assert_int_equal(create(&w, "a", NULL), 0);
+  world_begin(&w);
+  assert_int_equal(world_create(&w, "b", NULL), 0);
+  assert_int_equal(world_create(&w, "a", NULL), 0);
   assert_int_equal(ims_store_remove(w.store, IMAGE, 0, NULL, &err), IMGSTORE_ECONFLICT);
   assert_non_null(strstr(err.message, "a, b in "));
   assert_int_equal(ims_store_remove(w.store, w.image.target.digest.text, IMGSTORE_REMOVE_ALL_NAMES, NULL, NULL),
@@ -274,12 +117,12 @@ static void test_holds(void **state) {
   /* An instance that vanished without this library: the hold goes with the clean-up, not before. */
   assert_int_equal(renameat(w.dir->folder[IMS_ROOTFS_INSTANCES], "a", w.dir->folder[IMS_ROOTFS_TRASH], "a"), 0);
   ims_holds_clean(w.dir);
-  assert_int_equal(holds(&w), 1);
+  assert_int_equal(world_holds(&w), 1);
   assert_int_equal(renameat(w.dir->folder[IMS_ROOTFS_INSTANCES], "b", w.dir->folder[IMS_ROOTFS_TRASH], "b"), 0);
   ims_holds_clean(w.dir);
-  assert_int_equal(holds(&w), 0);
+  assert_int_equal(world_holds(&w), 0);
   assert_int_equal(ims_store_remove(w.store, IMAGE, 0, NULL, NULL), 0);
-  end(&w);
+  world_end(&w);
 }
 
 /* Whatever failed: afterwards there is a whole instance that holds its image, or none. */
@@ -288,9 +131,9 @@ static void check_state(world *w, const char *name) {
   fixture_fault_now.at = -1;
   ims_rootfs_dir_clean(w->dir);
   ims_holds_clean(w->dir);
-  int found = count(w);
+  int found = world_count(w);
   assert_true(found <= 1);
-  assert_int_equal(holds(w), found);
+  assert_int_equal(world_holds(w), found);
   if (found) {
     assert_int_equal(ims_instance_open(&instance, w->dir, name, NULL), 0);
     ims_instance_close(&instance);
@@ -300,19 +143,19 @@ static void check_state(world *w, const char *name) {
 static void test_each_call_fails(void **state) {
   static const int errors[] = {EIO, ENOSPC};
   world w;
-  begin(&w);
+  world_begin(&w);
   for (int e = 0; e < 2; e++) {
     bool failed = true;
     for (long at = 0; failed; at++) {
       ims_error err = IMS_ERROR_INIT;
       fixture_fault_now = (fixture_fault){.at = at, .os_errno = errors[e]};
-      int32_t rc = create(&w, "web", &err);
+      int32_t rc = world_create(&w, "web", &err);
       failed = fixture_fault_now.seen > at;
       assert_true(!rc || (failed && *err.message));
       check_state(&w, "web");
-      if (count(&w) == 0)
+      if (world_count(&w) == 0)
         continue;
-      for (long del = 0; count(&w); del++) {
+      for (long del = 0; world_count(&w); del++) {
         ims_error_clear(&err);
         fixture_fault_now = (fixture_fault){.at = del, .os_errno = errors[e]};
         rc = ims_instance_delete(w.dir, "web", NULL, NULL, NULL, &err);
@@ -321,29 +164,29 @@ static void test_each_call_fails(void **state) {
       }
     }
   }
-  end(&w);
+  world_end(&w);
 }
 
 static void test_each_allocation_fails(void **state) {
   world w;
-  begin(&w);
-  close_world(&w);
+  world_begin(&w);
+  world_close(&w);
   fixture_memory memory = {.at = -1};
   const ims_alloc alloc = fixture_allocator(&memory);
-  open_world(&w, &alloc);
+  world_open(&w, &alloc);
   long live = memory.live;
   bool failed = true;
   for (long at = 0; failed; at++) {
     ims_error err = IMS_ERROR_INIT;
     memory.seen = 0;
     memory.at = at;
-    int32_t rc = create(&w, "web", &err);
+    int32_t rc = world_create(&w, "web", &err);
     failed = memory.seen > at;
     memory.at = -1;
     assert_true(rc == IMGSTORE_OK || (failed && rc == IMGSTORE_ENOMEM));
     check_state(&w, "web");
     assert_int_equal(memory.live, live);
-    for (long del = 0; count(&w); del++) {
+    for (long del = 0; world_count(&w); del++) {
       memory.seen = 0;
       memory.at = del;
       rc = ims_instance_delete(w.dir, "web", NULL, NULL, NULL, &err);
@@ -353,7 +196,7 @@ static void test_each_allocation_fails(void **state) {
       assert_int_equal(memory.live, live);
     }
   }
-  end(&w);
+  world_end(&w);
 }
 
 /* --- mounts ----------------------------------------------------------------------------------------------------------
@@ -380,18 +223,18 @@ static void settle_mount(imgstore_rootfs *rootfs) {
 
 static imgstore_rootfs *open_rootfs(world *w) {
   imgstore_rootfs *rootfs = NULL;
-  assert_int_equal(create(w, "web", NULL), 0);
+  assert_int_equal(world_create(w, "web", NULL), 0);
   assert_int_equal(imgstore_rootfs_open(w->dir, "web", &rootfs, NULL), 0);
   return rootfs;
 }
 
 static void test_each_call_of_a_mount_fails(void **state) {
   world w;
-  begin(&w);
+  world_begin(&w);
   imgstore_rootfs *rootfs = open_rootfs(&w);
   if (mount_it(rootfs, NULL) != IMGSTORE_OK) {
     imgstore_rootfs_close(rootfs);
-    end(&w);
+    world_end(&w);
     skip();
   }
   settle_mount(rootfs);
@@ -417,16 +260,16 @@ static void test_each_call_of_a_mount_fails(void **state) {
     settle_mount(rootfs);
   }
   imgstore_rootfs_close(rootfs);
-  end(&w);
+  world_end(&w);
 }
 
 static void test_each_allocation_of_a_mount_fails(void **state) {
   world w;
-  begin(&w);
-  close_world(&w);
+  world_begin(&w);
+  world_close(&w);
   fixture_memory memory = {.at = -1};
   const ims_alloc alloc = fixture_allocator(&memory);
-  open_world(&w, &alloc);
+  world_open(&w, &alloc);
   imgstore_rootfs *rootfs = open_rootfs(&w);
   bool failed = mount_it(rootfs, NULL) == IMGSTORE_OK;
   settle_mount(rootfs);
@@ -444,14 +287,14 @@ static void test_each_allocation_of_a_mount_fails(void **state) {
     assert_int_equal(memory.live, live);
   }
   imgstore_rootfs_close(rootfs);
-  end(&w);
+  world_end(&w);
 }
 
 /* Paths and options, as a runtime gets them that mounts by itself. */
 static void test_what_a_handle_tells(void **state) {
   world w;
   char expected[512];
-  begin(&w);
+  world_begin(&w);
   imgstore_rootfs *rootfs = open_rootfs(&w);
   const char *dir = imgstore_rootfs_dir_path(w.dir);
   assert_string_equal(imgstore_rootfs_name(rootfs), "web");
@@ -473,7 +316,7 @@ static void test_what_a_handle_tells(void **state) {
   assert_string_equal(imgstore_rootfs_path(rootfs, 99), "");
   imgstore_rootfs_close(rootfs);
   imgstore_rootfs_close(NULL);
-  end(&w);
+  world_end(&w);
 }
 
 int main(void) {
