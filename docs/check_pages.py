@@ -72,6 +72,13 @@ def check_page(headers, declared, root, path):
             yield f"{path}: {name} does not exist"
 
 
+def check_sources(root):
+    """The files of lib/ that the page about the code names, with or without their folder."""
+    for name in sorted(set(re.findall(r"`([\w/*]+\.[ch])`", read(root, "docs", "architecture.md")))):
+        if not glob.glob(os.path.join(root, "lib", name)) and not glob.glob(os.path.join(root, "lib", "*", name)):
+            yield f"docs/architecture.md: there is no {name} in lib/"
+
+
 def main():
     root = sys.argv[1]
     headers = without_comments("".join(read(path) for path in sorted(glob.glob(f"{root}/include/imgstore/*.h"))))
@@ -80,6 +87,7 @@ def main():
     problems = []
     for path in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *pages]:
         problems += check_page(headers, declared, root, path)
+    problems += check_sources(root)
     listed = re.findall(r"\]\((docs/[\w-]+\.md)\)", read(root, "README.md"))
     problems += [f"README.md: {path} is not in the table of pages" for path in pages if path not in listed]
     for path in glob.glob(f"{root}/examples/python/*.py"):
