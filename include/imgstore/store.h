@@ -82,12 +82,17 @@ IMGSTORE_API int32_t imgstore_store_tag(imgstore_store *store, const char *sourc
 
 enum {
   IMGSTORE_REMOVE_KEEP_CONTENT = 1u << 0, /**< only the reference; prune collects the content later */
-  IMGSTORE_REMOVE_ALL_NAMES = 1u << 1     /**< with an ID: remove every reference of that image */
+  IMGSTORE_REMOVE_ALL_NAMES = 1u << 1,    /**< with an ID: remove every reference of that image */
+  /** Although instances stand on the image, when all of them are in rootfs directories that are not where they were.
+   * One on a file system that is only not mounted now cannot be told from one that was deleted: its instances lose
+   * their image. Since 0.1.0. */
+  IMGSTORE_REMOVE_LOST_INSTANCES = 1u << 2
 };
 /**
  * Removes a reference (or, by ID, the image when it has one reference, or all with IMGSTORE_REMOVE_ALL_NAMES), then
  * what nothing else reaches. report: UNTAGGED and DELETED lines, or NULL when not wanted. Errors: IMGSTORE_ENOTFOUND,
- * IMGSTORE_EAMBIGUOUS, IMGSTORE_ECONFLICT (an ID with several references).
+ * IMGSTORE_EAMBIGUOUS, IMGSTORE_ECONFLICT (an ID with several references; the image's last name while instances stand
+ * on it).
  */
 IMGSTORE_API int32_t imgstore_store_remove(imgstore_store *store, const char *name, uint32_t flags,
                                            imgstore_report **report, imgstore_error **error);

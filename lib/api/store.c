@@ -150,7 +150,8 @@ static int32_t remove_job(imgstore_store *store, const void *arguments, imgstore
 int32_t imgstore_store_remove(imgstore_store *store, const char *name, uint32_t flags, imgstore_report **report,
                               imgstore_error **error) {
   const remove_arguments arguments = {name, flags};
-  if (!name || (flags & ~(uint32_t)(IMGSTORE_REMOVE_KEEP_CONTENT | IMGSTORE_REMOVE_ALL_NAMES)))
+  if (!name ||
+      (flags & ~(uint32_t)(IMGSTORE_REMOVE_KEEP_CONTENT | IMGSTORE_REMOVE_ALL_NAMES | IMGSTORE_REMOVE_LOST_INSTANCES)))
     return ims_api_invalid("name is required, flags are IMGSTORE_REMOVE_*", NULL, error);
   return run_job(store, remove_job, &arguments, report, error);
 }

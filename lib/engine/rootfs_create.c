@@ -1,8 +1,8 @@
 /*
  * engine/rootfs_create.c (L4) - the job that makes an instance: its layers, then the instance itself.
  *
- * From before it looks for anything until the instance can be seen, the image's content is leased in the store and its
- * layer directories are leased in the rootfs directory.
+ * From before it looks for anything until the instance can be seen, the image is held and its content leased in the
+ * store, and its layer directories are leased in the rootfs directory.
  */
 #include <fcntl.h>
 #include <string.h>
@@ -10,11 +10,13 @@
 #include "engine/layers.h"
 #include "engine/rootfs.h"
 #include "rootfs/id_mapped.h"
+#include "rootfs/instance_hold.h"
 
 typedef struct create_job {
   imgstore_operation op; /**< first member */
   ims_rootfs_dir *dir;
   imgstore_image *image;
+  ims_rootfs_lease hold; /**< keeps the image's hold until the instance does */
   ims_lease lease;
   ims_layers *layers;
   char name[IMS_INSTANCE_NAME_MAX + 1];
@@ -153,6 +155,10 @@ static void end(imgstore_operation *op, int32_t result) {
   (void)result;
   ims_layers_free(j->layers);
   j->layers = NULL;
+  if (j->rootfs)
+    ims_rootfs_lease_close(&j->hold);
+  else
+    ims_hold_abandon(j->dir, &j->hold, &j->image->manifest->digest);
   ims_lease_close(&j->lease);
 }
 
@@ -211,7 +217,9 @@ int32_t ims_rootfs_create_start(imgstore_operation **op, ims_rootfs_dir *dir, im
   j->image = imgstore_image_ref(image);
   strcpy(j->name, name);
   ims_instance_record_init(&j->record, &core->alloc);
-  rc = lease_image(j, err);
+  rc = ims_hold_begin(dir, &j->hold, &image->manifest->digest, err);
+  if (!rc)
+    rc = lease_image(j, err);
   if (!rc)
     rc = fill_record(j, options, options->layers->unpack, err);
   if (!rc)

@@ -72,6 +72,13 @@ static int32_t locate(const ims_rootfs_dir *d, const char *path, int *base, cons
                     : ims_fail(err, IMGSTORE_EINVALID, "the store is no directory: a path for its layers is required");
 }
 
+/* Not through a link, and nothing mounted there: then it can only be the one at that place. */
+static bool is_in_store(const ims_rootfs_dir *d, int base, const char *name) {
+  struct stat folder, own;
+  return d->core->sys->fstat(base, &folder) == 0 && d->core->sys->fstat(d->root, &own) == 0 &&
+         folder.st_dev == own.st_dev && ims_dir_file_is(d->core, base, name, d->root);
+}
+
 static int32_t open_root(ims_rootfs_dir *d, int base, const char *name, bool create, ims_error *err) {
   const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
   const ims_sys *sys = d->core->sys;
@@ -99,38 +106,46 @@ static int32_t find_path(ims_rootfs_dir *d, const char *name, ims_error *err) {
   return d->path ? IMGSTORE_OK : ims_fail_nomem(err);
 }
 
-static int32_t parse_state(ims_rootfs_dir *d, const ims_buf *text, ims_error *err) {
+static int32_t parse_state(const ims_core *core, const ims_buf *text, char id[IMS_ROOTFS_ID], ims_error *err) {
   ims_json *json = NULL;
   uint64_t version;
-  int32_t rc = ims_json_parse(&json, &d->core->alloc, ims_buf_text(text), text->size, STATE_FILE, err);
+  int32_t rc = ims_json_parse(&json, &core->alloc, ims_buf_text(text), text->size, STATE_FILE, err);
   if (rc)
-    return ims_error_prefix(err, "rootfs directory %s", d->path);
+    return rc;
   const ims_json_value *root = ims_json_root(json);
-  const char *id = ims_json_string(ims_json_get(root, "id"));
+  const char *found = ims_json_string(ims_json_get(root, "id"));
   if (!ims_json_uint(ims_json_get(root, "version"), &version))
-    rc = ims_fail(err, IMGSTORE_EFORMAT, "rootfs directory %s: " STATE_FILE " has no version", d->path);
+    rc = ims_fail(err, IMGSTORE_EFORMAT, STATE_FILE " has no version");
   else if (version != VERSION)
-    rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "rootfs directory %s: version %llu is not known to this release", d->path,
-                  (unsigned long long)version);
-  else if (!id || strlen(id) != IMS_ROOTFS_ID - 1 || !ims_is_lower_hex(id, IMS_ROOTFS_ID - 1))
-    rc = ims_fail(err, IMGSTORE_EFORMAT, "rootfs directory %s: " STATE_FILE " has no id", d->path);
+    rc = ims_fail(err, IMGSTORE_EUNSUPPORTED, "version %llu is not known to this release", (unsigned long long)version);
+  else if (!found || strlen(found) != IMS_ROOTFS_ID - 1 || !ims_is_lower_hex(found, IMS_ROOTFS_ID - 1))
+    rc = ims_fail(err, IMGSTORE_EFORMAT, STATE_FILE " has no id");
   else
-    memcpy(d->id, id, sizeof d->id);
+    memcpy(id, found, IMS_ROOTFS_ID);
   ims_json_free(json);
   return rc;
 }
 
 /* IMGSTORE_ENOTFOUND, without a message: it is not there. */
-static int32_t read_state(ims_rootfs_dir *d, ims_error *err) {
+static int32_t read_id(const ims_core *core, int root, char id[IMS_ROOTFS_ID], ims_error *err) {
   ims_buf text;
-  ims_buf_init(&text, &d->core->alloc, STATE_MAX);
-  int32_t rc = ims_dir_file_read(d->core, d->root, STATE_FILE, &text);
+  ims_buf_init(&text, &core->alloc, STATE_MAX);
+  int32_t rc = ims_dir_file_read(core, root, STATE_FILE, &text);
   if (!rc)
-    rc = parse_state(d, &text, err);
+    rc = parse_state(core, &text, id, err);
   else if (rc != IMGSTORE_ENOTFOUND)
-    ims_fail(err, rc, "rootfs directory %s: cannot read " STATE_FILE, d->path);
+    ims_fail(err, rc, "cannot read " STATE_FILE);
   ims_buf_free(&text);
   return rc;
+}
+
+int32_t ims_rootfs_dir_read_id(const ims_core *core, int root, char id[IMS_ROOTFS_ID]) {
+  return read_id(core, root, id, NULL);
+}
+
+static int32_t read_state(ims_rootfs_dir *d, ims_error *err) {
+  int32_t rc = read_id(d->core, d->root, d->id, err);
+  return rc && rc != IMGSTORE_ENOTFOUND ? ims_error_prefix(err, "rootfs directory %s", d->path) : rc;
 }
 
 typedef struct emptiness {
@@ -226,6 +241,8 @@ int32_t ims_rootfs_dir_open(ims_rootfs_dir **dir, imgstore_store *store, const c
   int32_t rc = locate(d, path, &base, &name, err);
   if (!rc)
     rc = open_root(d, base, name, create, err);
+  if (!rc)
+    d->in_store = !path && is_in_store(d, base, name);
   if (!rc)
     rc = find_path(d, name, err);
   if (!rc)

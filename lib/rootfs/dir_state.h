@@ -40,6 +40,7 @@ typedef struct imgstore_rootfs_dir {
   bool read_only;
   bool flushes;           /**< durability is not none */
   bool trusted;           /**< this process may set trusted.* attributes */
+  bool in_store;          /**< it is a folder of the store's own, on the same file system */
   char *path;             /**< absolute */
   char id[IMS_ROOTFS_ID]; /**< "" in a read-only directory that was never completed */
 } ims_rootfs_dir;
@@ -47,6 +48,8 @@ typedef struct imgstore_rootfs_dir {
 /** options: complete. path NULL: inside the store's own directory. */
 int32_t ims_rootfs_dir_open(ims_rootfs_dir **dir, imgstore_store *store, const char *path,
                             const imgstore_rootfs_dir_options *options, ims_error *err);
+/** The id of the rootfs directory that root has open. IMGSTORE_ENOTFOUND: it is none, or not complete. */
+int32_t ims_rootfs_dir_read_id(const ims_core *core, int root, char id[IMS_ROOTFS_ID]);
 ims_rootfs_dir *ims_rootfs_dir_ref(ims_rootfs_dir *dir);
 void ims_rootfs_dir_unref(ims_rootfs_dir *dir);
 /** IMGSTORE_EACCESS for a read-only one. */

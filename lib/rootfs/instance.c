@@ -289,22 +289,8 @@ void ims_instance_close(ims_instance *instance) {
 /* --- deleting ------------------------------------------------------------------------------------------------------
  */
 
-typedef struct search {
-  const ims_digest *manifest;
-  bool found;
-} search;
-
-static int32_t same_image(void *data, const char *name, const ims_instance_record *record, const ims_error *why) {
-  search *s = data;
-  (void)name;
-  /* One that cannot be read may stand on any image. */
-  s->found = record ? ims_digest_equal(&record->manifest, s->manifest) : why->code != IMGSTORE_EFORMAT;
-  return s->found;
-}
-
 /* It goes out of sight, and its image is let go with the last instance. */
 static int32_t discard(ims_rootfs_dir *dir, const char *name, const ims_digest *manifest, ims_error *err) {
-  search s = {manifest, false};
   int lock;
   int32_t rc = ims_rootfs_dir_lock(dir, IMS_ROOTFS_LOCK_INSTANCES, LOCK_EX, &lock, err);
   if (rc)
@@ -312,11 +298,8 @@ static int32_t discard(ims_rootfs_dir *dir, const char *name, const ims_digest *
   rc = ims_rootfs_dir_discard(dir, IMS_ROOTFS_INSTANCES, name, err);
   if (!rc)
     rc = ims_rootfs_dir_flush(dir, IMS_ROOTFS_INSTANCES, err);
-  if (!rc && manifest) {
-    ims_instance_list(dir, same_image, &s, NULL);
-    if (!s.found)
-      ims_hold_remove(dir, manifest);
-  }
+  if (!rc && manifest)
+    ims_hold_release(dir, manifest);
   ims_dir_file_close(dir->core, &lock);
   return rc;
 }

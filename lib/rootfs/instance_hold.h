@@ -14,10 +14,17 @@
 
 /** Makes sure that the manifest is held. Under the shared lock. */
 int32_t ims_hold_set(ims_rootfs_dir *dir, const ims_digest *manifest, ims_error *err);
-/** Lets go of it, best effort. Under the exclusive lock. */
-void ims_hold_remove(ims_rootfs_dir *dir, const ims_digest *manifest);
-/** Removes the holds of this directory that no instance needs, and names those anew that say another place; best
- * effort. */
+/** Lets go of it unless an instance stands on it or is being made, best effort. Under the exclusive lock. */
+void ims_hold_release(ims_rootfs_dir *dir, const ims_digest *manifest);
+/**
+ * Holds the manifest from before an instance is made; lease: opened by this, keeps others from letting go of it. Once
+ * there is the instance, the lease is closed while the instance is still open. Takes the lock.
+ */
+int32_t ims_hold_begin(ims_rootfs_dir *dir, ims_rootfs_lease *lease, const ims_digest *manifest, ims_error *err);
+/** Instead, when there will be no instance. Does nothing when the lease is not open. */
+void ims_hold_abandon(ims_rootfs_dir *dir, ims_rootfs_lease *lease, const ims_digest *manifest);
+/** Removes the holds of this directory that no instance needs, and those that a directory left which was in the store
+ * before this one; names those anew that say another place; best effort. */
 void ims_holds_clean(ims_rootfs_dir *dir);
 
 #endif

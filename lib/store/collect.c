@@ -3,6 +3,9 @@
  *
  * Marking is done without the lock; under it only what changed meanwhile is marked, and the rest is deleted. Whatever
  * a running job leases is marked. When it cannot be known what a manifest needs, nothing is deleted.
+ *
+ * Whether an image may go, taking its names away and deleting it is one step under the lock, as holding an image is:
+ * an image is either held before it goes, and stays, or gone before somebody can hold it.
  */
 #include <string.h>
 
@@ -11,6 +14,7 @@
 
 typedef struct marking {
   ims_walk walk;
+  const ims_refs *going; /**< references to pass over, or NULL */
   ims_error *err;
 } marking;
 
@@ -39,6 +43,8 @@ static int32_t mark_references(marking *m) {
   if (!rc)
     rc = ims_refs_load(&refs, store, m->err);
   for (size_t i = 0; i < refs.count && !rc; i++) {
+    if (m->going && ims_refs_have(m->going, refs.items[i].name))
+      continue;
     rc = ims_walk_target(&m->walk, &refs.items[i].target, m->err);
     if (rc)
       ims_error_prefix(m->err, "reference %s", refs.items[i].name);
@@ -113,28 +119,48 @@ static int32_t sweep(marking *m, imgstore_report *report) {
   return ims_store_fail(rc, "cannot remove unfinished blobs", "", m->err);
 }
 
-/** only: the digests that may be deleted; NULL: all, and what interrupted jobs left. */
-static int32_t collect(imgstore_store *store, const ims_digest_set *only, imgstore_report *report, ims_error *err) {
-  marking m = {.err = err};
+/** What there is and what is needed, as far as it can be found out without the lock. */
+typedef struct collection {
+  marking marking;
   ims_digest_set present;
-  void *lock;
-  ims_walk_init(&m.walk, store, true);
-  ims_digest_set_init(&present, &store->core->alloc);
-  int32_t rc = mark(&m);
+} collection;
+
+/** going: references that will not be there any more when the lock is held, or NULL. */
+static int32_t prepare(collection *c, imgstore_store *store, const ims_refs *going, ims_error *err) {
+  c->marking = (marking){.going = going, .err = err};
+  ims_walk_init(&c->marking.walk, store, true);
+  ims_digest_set_init(&c->present, &store->core->alloc);
+  int32_t rc = mark(&c->marking);
   if (!rc)
-    rc = ims_inventory_load(&present, store, NULL, NULL, err);
+    rc = ims_inventory_load(&c->present, store, NULL, NULL, err);
+  c->marking.going = NULL;
+  return rc;
+}
+
+/** Under the exclusive lock. only: the digests that may be deleted; NULL: all, and what interrupted jobs left. */
+static int32_t finish(collection *c, const ims_digest_set *only, imgstore_report *report) {
+  int32_t rc = mark(&c->marking);
+  if (!rc)
+    rc = delete_unmarked(&c->marking, &c->present, only, report);
+  return rc || only ? rc : sweep(&c->marking, report);
+}
+
+static void collection_free(collection *c) {
+  ims_digest_set_free(&c->present);
+  ims_walk_free(&c->marking.walk);
+}
+
+static int32_t collect(imgstore_store *store, const ims_digest_set *only, imgstore_report *report, ims_error *err) {
+  collection c;
+  void *lock;
+  int32_t rc = prepare(&c, store, NULL, err);
   if (!rc)
     rc = ims_store_lock(store, 1, &lock, err);
   if (!rc) {
-    rc = mark(&m);
-    if (!rc)
-      rc = delete_unmarked(&m, &present, only, report);
-    if (!rc && !only)
-      rc = sweep(&m, report);
+    rc = finish(&c, only, report);
     ims_store_unlock(store, lock);
   }
-  ims_digest_set_free(&present);
-  ims_walk_free(&m.walk);
+  collection_free(&c);
   return rc;
 }
 
@@ -182,13 +208,18 @@ static int32_t check_choice(const removal *r, const char *name, const char *ref_
                   r->refs.items[0].name, r->refs.items[1].name);
 }
 
-static int32_t remove_refs(removal *r, ims_error *err) {
+static int32_t find_reach(removal *r, ims_error *err) {
   int32_t rc = ims_walk_target(&r->reach, &r->target, err);
+  for (size_t i = 0; i < r->refs.count && !rc; i++)
+    rc = ims_walk_target(&r->reach, &r->refs.items[i].target, err);
+  return rc;
+}
+
+static int32_t remove_refs(removal *r, ims_error *err) {
+  int32_t rc = IMGSTORE_OK;
   for (size_t i = 0; i < r->refs.count && !rc; i++) {
     const ims_ref *ref = &r->refs.items[i];
-    rc = ims_walk_target(&r->reach, &ref->target, err);
-    if (!rc)
-      rc = ims_ref_remove(r->store, ref->name, ref->target.digest.text, err);
+    rc = ims_ref_remove(r->store, ref->name, ref->target.digest.text, err);
     if (!rc && r->report &&
         ims_report_add(r->report, IMGSTORE_REPORT_UNTAGGED, ref->name, ims_target_named(&ref->target)->text, "", 0, 0))
       rc = ims_fail_nomem(err);
@@ -200,16 +231,38 @@ static int32_t remove_refs(removal *r, ims_error *err) {
  * The names are gone, which is what was asked. That another image is damaged keeps the content here until that is
  * mended; it is no failure of this removal.
  */
-static int32_t collect_reached(removal *r, ims_error *err) {
-  ims_error why = IMS_ERROR_INIT;
-  int32_t rc = collect(r->store, &r->reach.seen, r->report, &why);
+static int32_t settle_collection(const removal *r, int32_t rc, const ims_error *why, ims_error *err) {
   if (rc == IMGSTORE_ECORRUPT || rc == IMGSTORE_EFORMAT || rc == IMGSTORE_EUNSUPPORTED || rc == IMGSTORE_ELIMIT) {
-    ims_log(r->store->core, IMGSTORE_LOG_WARNING, "store: content is kept: %s", why.message);
+    ims_log(r->store->core, IMGSTORE_LOG_WARNING, "store: content is kept: %s", why->message);
     return IMGSTORE_OK;
   }
   if (rc && err && !err->code)
-    *err = why;
+    *err = *why;
   return rc;
+}
+
+static int32_t take_names(removal *r, const char *name, uint32_t flags, ims_error *err) {
+  int32_t rc = ims_holds_allow(r->store, &r->refs, name, flags & IMGSTORE_REMOVE_LOST_INSTANCES, err);
+  return rc ? rc : remove_refs(r, err);
+}
+
+/** The names, and what only they reached. */
+static int32_t take_away(removal *r, const char *name, uint32_t flags, ims_error *err) {
+  bool collects = !(flags & IMGSTORE_REMOVE_KEEP_CONTENT);
+  ims_error why = IMS_ERROR_INIT;
+  collection c;
+  void *lock;
+  int32_t prepared = collects ? prepare(&c, r->store, &r->refs, &why) : IMGSTORE_OK;
+  int32_t rc = ims_store_lock(r->store, 1, &lock, err);
+  if (!rc) {
+    rc = take_names(r, name, flags, err);
+    if (!rc && collects && !prepared)
+      prepared = finish(&c, &r->reach.seen, r->report);
+    ims_store_unlock(r->store, lock);
+  }
+  if (collects)
+    collection_free(&c);
+  return rc ? rc : settle_collection(r, prepared, &why, err);
 }
 
 /** A reference whose descriptor cannot be understood is no image, but its name can go. */
@@ -242,13 +295,11 @@ int32_t ims_store_remove(imgstore_store *store, const char *name, uint32_t flags
   if (!rc) {
     choose_refs(&r, ims_buf_text(&ref_name));
     rc = check_choice(&r, name, ims_buf_text(&ref_name), flags, err);
-    if (!rc)
-      rc = ims_holds_allow(store, &r.refs, name, err);
   }
   if (!rc)
-    rc = remove_refs(&r, err);
-  if (!rc && !(flags & IMGSTORE_REMOVE_KEEP_CONTENT))
-    rc = collect_reached(&r, err);
+    rc = find_reach(&r, err);
+  if (!rc)
+    rc = take_away(&r, name, flags, err);
   ims_refs_free(&r.refs);
   ims_walk_free(&r.reach);
   ims_buf_free(&ref_name);

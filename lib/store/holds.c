@@ -24,18 +24,11 @@ void ims_refs_hide_holds(ims_refs *refs) {
   refs->count = kept;
 }
 
-static bool is_going(const ims_refs *going, const char *name) {
-  for (size_t i = 0; i < going->count; i++)
-    if (strcmp(going->items[i].name, name) == 0)
-      return true;
-  return false;
-}
-
 /* Walks the references that go, or those that stay; no holds. */
 static int32_t walk_refs(ims_walk *walk, const ims_refs *all, const ims_refs *going, bool that_go, ims_error *err) {
   int32_t rc = IMGSTORE_OK;
   for (size_t i = 0; i < all->count && !rc; i++)
-    if (!ims_ref_is_hold(all->items[i].name) && is_going(going, all->items[i].name) == that_go)
+    if (!ims_ref_is_hold(all->items[i].name) && ims_refs_have(going, all->items[i].name) == that_go)
       rc = ims_walk_target(walk, &all->items[i].target, err);
   return rc;
 }
@@ -49,27 +42,47 @@ static int32_t refuse(const imgstore_store *store, const ims_ref *hold, const ch
   return IMGSTORE_ECONFLICT;
 }
 
-int32_t ims_holds_allow(imgstore_store *store, const ims_refs *going, const char *what, ims_error *err) {
-  ims_refs all;
+/* Those in all, no others, that nothing but going gives a name. */
+static int32_t choose_widows(imgstore_store *store, ims_refs *all, const ims_refs *going, ims_error *err) {
   ims_walk lost, kept;
+  size_t count = 0;
   ims_walk_init(&lost, store, false);
   ims_walk_init(&kept, store, false);
-  int32_t rc = ims_refs_load(&all, store, err);
-  bool any = false;
-  for (size_t i = 0; i < all.count && !rc; i++)
-    any = any || ims_ref_is_hold(all.items[i].name);
-  if (!rc && any)
-    rc = walk_refs(&lost, &all, going, true, err);
-  if (!rc && any)
-    rc = walk_refs(&kept, &all, going, false, err);
-  for (size_t i = 0; i < all.count && !rc && any; i++) {
-    const ims_digest *held = &all.items[i].target.digest;
-    if (ims_ref_is_hold(all.items[i].name) && ims_digest_set_find(&lost.seen, held) &&
-        !ims_digest_set_find(&kept.seen, held))
-      rc = refuse(store, &all.items[i], what, err);
+  int32_t rc = walk_refs(&lost, all, going, true, err);
+  if (!rc)
+    rc = walk_refs(&kept, all, going, false, err);
+  for (size_t i = 0; i < all->count; i++) {
+    ims_ref *ref = &all->items[i];
+    if (!rc && ims_ref_is_hold(ref->name) && ims_digest_set_find(&lost.seen, &ref->target.digest) &&
+        !ims_digest_set_find(&kept.seen, &ref->target.digest))
+      all->items[count++] = *ref;
+    else
+      ims_free(all->alloc, ref->name);
   }
-  ims_refs_free(&all);
+  all->count = count;
   ims_walk_free(&lost);
   ims_walk_free(&kept);
+  return rc;
+}
+
+static bool any_hold(const ims_refs *all) {
+  for (size_t i = 0; i < all->count; i++)
+    if (ims_ref_is_hold(all->items[i].name))
+      return true;
+  return false;
+}
+
+int32_t ims_holds_allow(imgstore_store *store, const ims_refs *going, const char *what, bool lost_go, ims_error *err) {
+  ims_refs holds;
+  int32_t rc = ims_refs_load(&holds, store, err);
+  bool any = !rc && any_hold(&holds);
+  if (any)
+    rc = choose_widows(store, &holds, going, err);
+  for (size_t i = 0; any && i < holds.count && !rc; i++)
+    if (!lost_go || !ims_hold_is_lost(store->core, holds.items[i].name))
+      rc = refuse(store, &holds.items[i], what, err);
+  for (size_t i = 0; any && i < holds.count && !rc; i++)
+    rc = ims_ref_remove(store, holds.items[i].name, holds.items[i].target.digest.text, err);
+  ims_refs_free(&holds);
   return rc;
 }

@@ -185,6 +185,13 @@ int32_t ims_refs_load(ims_refs *refs, imgstore_store *store, ims_error *err) {
   return rc;
 }
 
+bool ims_refs_have(const ims_refs *refs, const char *name) {
+  for (size_t i = 0; i < refs->count; i++)
+    if (strcmp(refs->items[i].name, name) == 0)
+      return true;
+  return false;
+}
+
 void ims_refs_free(ims_refs *refs) {
   for (size_t i = 0; i < refs->count; i++)
     ims_free(refs->alloc, refs->items[i].name);

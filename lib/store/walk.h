@@ -45,6 +45,7 @@ typedef struct ims_refs {
 } ims_refs;
 int32_t ims_refs_load(ims_refs *refs, imgstore_store *store, ims_error *err);
 void ims_refs_free(ims_refs *refs);
+bool ims_refs_have(const ims_refs *refs, const char *name);
 /** What people call the digest of a reference: the index's when it was chosen from one. */
 const ims_digest *ims_target_named(const ims_target *target);
 
