@@ -65,32 +65,6 @@ static int32_t put_in_pieces(imgstore_store *store, ims_error *err) {
   return rc;
 }
 
-/** A blob whose digest is known at its end only. */
-static int32_t put_made(imgstore_store *store, ims_error *err) {
-  static char content[70000];
-  ims_lease lease;
-  ims_ingest in;
-  memset(content, 'm', sizeof content);
-  int32_t rc = ims_lease_open(&lease, store, err);
-  if (!rc)
-    rc = ims_ingest_create(&in, store, err);
-  if (rc)
-    return rc;
-  for (size_t at = 0; at < sizeof content && !rc; at += 10000)
-    rc = ims_ingest_write(&in, content + at, 10000, err);
-  if (!rc)
-    rc = ims_ingest_name(&in, err);
-  if (!rc)
-    rc = ims_lease_add(&lease, &in.digest, err);
-  if (!rc)
-    rc = ims_ingest_verify(&in, err);
-  if (!rc)
-    rc = ims_ingest_commit(&in, err);
-  ims_ingest_close(&in, false);
-  ims_lease_close(&lease);
-  return rc;
-}
-
 static int32_t run(ims_core *core, const char *path, ims_error *err) {
   imgstore_store *store;
   int32_t rc = fixture_open(core, path, 0, IMGSTORE_DURABILITY_BATCH, &store, err);
@@ -103,7 +77,7 @@ static int32_t run(ims_core *core, const char *path, ims_error *err) {
     done("b");
   if (!rc && !(rc = put_in_pieces(store, err)))
     done("pieces");
-  if (!rc && !(rc = put_made(store, err)))
+  if (!rc && !(rc = fixture_put_made(store, err)))
     done("made");
   if (!rc && !(rc = ims_store_tag(store, A, C, err)))
     done("c");

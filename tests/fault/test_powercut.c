@@ -59,32 +59,6 @@ static int32_t put_in_pieces(imgstore_store *store, ims_error *err) {
   return rc;
 }
 
-/** A blob whose digest is known at its end only. */
-static int32_t put_made(imgstore_store *store, ims_error *err) {
-  static char content[70000];
-  ims_lease lease;
-  ims_ingest in;
-  memset(content, 'm', sizeof content);
-  int32_t rc = ims_lease_open(&lease, store, err);
-  if (!rc)
-    rc = ims_ingest_create(&in, store, err);
-  if (rc)
-    return rc;
-  for (size_t at = 0; at < sizeof content && !rc; at += 10000)
-    rc = ims_ingest_write(&in, content + at, 10000, err);
-  if (!rc)
-    rc = ims_ingest_name(&in, err);
-  if (!rc)
-    rc = ims_lease_add(&lease, &in.digest, err);
-  if (!rc)
-    rc = ims_ingest_verify(&in, err);
-  if (!rc)
-    rc = ims_ingest_commit(&in, err);
-  ims_ingest_close(&in, false);
-  ims_lease_close(&lease);
-  return rc;
-}
-
 static void live(ims_core *core, const char *path, int32_t durability) {
   imgstore_store *store;
   ims_error err = IMS_ERROR_INIT;
@@ -95,7 +69,7 @@ static void live(ims_core *core, const char *path, int32_t durability) {
   need(put(store, B, &err) == 0, "put b", &err);
   powercut_mark("b");
   need(put_in_pieces(store, &err) == 0, "pieces", &err);
-  need(put_made(store, &err) == 0, "made", &err);
+  need(fixture_put_made(store, &err) == 0, "made", &err);
   need(ims_store_tag(store, A, C, &err) == 0, "tag", &err);
   powercut_mark("c");
   powercut_mark("removing b");
@@ -147,7 +121,7 @@ static void check(ims_core *core, const char *path, size_t instant) {
              powercut_marked(instant, "not b"));
   check_name(store, C, powercut_marked(instant, "c"), false);
   /* And it goes on: also where an ingest was left with holes, or a file has two names. */
-  if (put_in_pieces(store, &err) || put_made(store, &err) || put(store, B, &err) ||
+  if (put_in_pieces(store, &err) || fixture_put_made(store, &err) || put(store, B, &err) ||
       ims_store_remove(store, B, 0, NULL, &err) || ims_store_prune(store, NULL, &err))
     fail("cannot go on", err.message);
   check_name(store, A, powercut_marked(instant, "a"), false);

@@ -7,48 +7,14 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "answers.h"
 #include "base/text.h"
 #include "registry/call.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { HEADERS = 8, STEPS_MAX = 4000 };
-
-typedef struct response {
-  char *headers[HEADERS];
-  size_t count;
-} response;
-
-static const char *field(const void *source, const char *name, size_t nth) {
-  const response *r = source;
-  size_t length = strlen(name);
-  for (size_t i = 0; i < r->count; i++)
-    if (strncasecmp(r->headers[i], name, length) == 0 && r->headers[i][length] == ':' && nth-- == 0)
-      return r->headers[i] + length + 1;
-  return NULL;
-}
-
-/* Reads one answer; false at the end. */
-static bool take(char **at, ims_reply *reply, response *r) {
-  uint64_t status;
-  r->count = 0;
-  if (!**at)
-    return false;
-  char *line = strsep(at, "\n");
-  if (!*at)
-    *at = line + strlen(line);
-  *reply = (ims_reply){ims_parse_u64(line, strlen(line), 999, &status) ? (int32_t)status : 200, r, field};
-  while (**at && !ims_is_digit(**at)) {
-    char *header = strsep(at, "\n");
-    if (!*at)
-      *at = header + strlen(header);
-    if (r->count < HEADERS)
-      r->headers[r->count++] = header;
-  }
-  return true;
-}
+enum { STEPS_MAX = 4000 };
 
 static void check(const ims_call *call) {
   if (call->home.https && call->base.https && !call->at.https)
@@ -60,24 +26,23 @@ static void check(const ims_call *call) {
 }
 
 static void play(ims_call *call, char *text) {
-  ims_reply reply;
-  response r;
+  fuzz_answer answer;
   char range[64];
   uint64_t position = 0;
-  for (int step = 0; take(&text, &reply, &r); step++) {
+  for (int step = 0; fuzz_answer_take(&text, &answer, 200); step++) {
     ims_verdict verdict;
     ims_error err = IMS_ERROR_INIT;
     if (step > STEPS_MAX)
       return;
     ims_call_range(call, position, range, sizeof range);
-    if (ims_call_head(call, &reply) == IMS_HEAD_CONTENT) {
+    if (ims_call_head(call, &answer.reply) == IMS_HEAD_CONTENT) {
       if (call->skip > position)
         abort();
       position += position + 7 < call->size ? 7 : 0;
       ims_call_progress(call);
       ims_call_broken(call, IMGSTORE_ENETWORK, "cut", true, &verdict, &err);
     } else {
-      ims_call_answer(call, &reply, "<html>", 6, NULL, 1700000000, &verdict, &err);
+      ims_call_answer(call, &answer.reply, "<html>", 6, NULL, 1700000000, &verdict, &err);
     }
     check(call);
     if (verdict.next == IMS_NEXT_FAIL && !err.code)

@@ -8,50 +8,16 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
+#include "answers.h"
 #include "base/text.h"
 #include "registry/upload.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { HEADERS = 8, STEPS_MAX = 4000 };
+enum { STEPS_MAX = 4000 };
 
 static const char *const mounts[] = {"b/c", "d/e"};
-
-typedef struct response {
-  char *headers[HEADERS];
-  size_t count;
-} response;
-
-static const char *field(const void *source, const char *name, size_t nth) {
-  const response *r = source;
-  size_t length = strlen(name);
-  for (size_t i = 0; i < r->count; i++)
-    if (strncasecmp(r->headers[i], name, length) == 0 && r->headers[i][length] == ':' && nth-- == 0)
-      return r->headers[i] + length + 1;
-  return NULL;
-}
-
-/* Reads one answer; false at the end. */
-static bool take(char **at, ims_reply *reply, response *r) {
-  uint64_t status;
-  r->count = 0;
-  if (!**at)
-    return false;
-  char *line = strsep(at, "\n");
-  if (!*at)
-    *at = line + strlen(line);
-  *reply = (ims_reply){ims_parse_u64(line, strlen(line), 999, &status) ? (int32_t)status : 202, r, field};
-  while (**at && !ims_is_digit(**at)) {
-    char *header = strsep(at, "\n");
-    if (!*at)
-      *at = header + strlen(header);
-    if (r->count < HEADERS)
-      r->headers[r->count++] = header;
-  }
-  return true;
-}
 
 static void check(const ims_upload *u, const ims_upload_ask *ask) {
   const ims_call *call = u->call;
@@ -73,23 +39,22 @@ static void check_done(const ims_upload *u, int32_t status) {
 }
 
 static void play(ims_upload *u, char *text) {
-  ims_reply reply;
-  response r;
-  for (int step = 0; take(&text, &reply, &r) && step < STEPS_MAX; step++) {
+  fuzz_answer answer;
+  for (int step = 0; fuzz_answer_take(&text, &answer, 202) && step < STEPS_MAX; step++) {
     ims_upload_ask ask;
     ims_verdict verdict;
     ims_error err = IMS_ERROR_INIT;
     if (ims_upload_next(u, &ask, &err) != IMGSTORE_OK)
       return;
     check(u, &ask);
-    if (reply.status >= 100) {
-      ims_upload_answer(u, &reply, "<html>", 6, NULL, 1700000000, &verdict, &err);
+    if (answer.reply.status >= 100) {
+      ims_upload_answer(u, &answer.reply, "<html>", 6, NULL, 1700000000, &verdict, &err);
     } else {
       ims_call_broken(u->call, IMGSTORE_ENETWORK, "cut", true, &verdict, &err);
       ims_upload_broken(u);
     }
     if (verdict.next == IMS_NEXT_DONE)
-      check_done(u, reply.status);
+      check_done(u, answer.reply.status);
     if (verdict.next == IMS_NEXT_FAIL && !err.code)
       abort();
     if (verdict.next == IMS_NEXT_WAIT && verdict.delay_ms > u->call->limits.max_retry_delay)

@@ -290,3 +290,28 @@ bool fixture_image_whole(imgstore_store *store, const char *name) {
   imgstore_manifest_unref(m);
   return whole;
 }
+
+int32_t fixture_put_made(imgstore_store *store, ims_error *err) {
+  static char content[70000];
+  ims_lease lease;
+  ims_ingest in;
+  memset(content, 'm', sizeof content);
+  int32_t rc = ims_lease_open(&lease, store, err);
+  if (!rc)
+    rc = ims_ingest_create(&in, store, err);
+  if (rc)
+    return rc;
+  for (size_t at = 0; at < sizeof content && !rc; at += 10000)
+    rc = ims_ingest_write(&in, content + at, 10000, err);
+  if (!rc)
+    rc = ims_ingest_name(&in, err);
+  if (!rc)
+    rc = ims_lease_add(&lease, &in.digest, err);
+  if (!rc)
+    rc = ims_ingest_verify(&in, err);
+  if (!rc)
+    rc = ims_ingest_commit(&in, err);
+  ims_ingest_close(&in, false);
+  ims_lease_close(&lease);
+  return rc;
+}

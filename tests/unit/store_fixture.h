@@ -60,4 +60,7 @@ int32_t fixture_image_put(imgstore_store *store, const fixture_image *image, con
 /** All of it is there and hashes right; read through a store that remembers nothing. */
 bool fixture_image_whole(imgstore_store *store, const char *name);
 
+/** Puts a blob whose digest is known at its end only. */
+int32_t fixture_put_made(imgstore_store *store, ims_error *err);
+
 #endif
