@@ -250,7 +250,7 @@ void ims_fetch_destroy(ims_fetch *f) {
 
 int32_t ims_fetch_launch(ims_fetch *f, int32_t rc, ims_fetch **fetch, ims_error *err) {
   if (!rc)
-    rc = ims_fetch_begin(f, err);
+    rc = ims_fetch_aim(f, err);
   if (rc) {
     ims_fetch_destroy(f);
     return rc;

@@ -137,10 +137,14 @@ void ims_fetch_name(const ims_client *client, const char *repository, const char
 int32_t ims_fetch_path(ims_client *client, const char *repository, const char *path, const char *what,
                        uint64_t max_size, ims_document_fn done, void *data, ims_fetch **fetch, ims_error *err);
 
+/* --- registry_aim.c --- */
+
+/** Points the fetch at place number step of those that may have what it wants. Errors: IMGSTORE_ENOTFOUND, without a
+ * message, when there are no more. */
+int32_t ims_fetch_aim(ims_fetch *fetch, ims_error *err);
+
 /* --- registry_fetch.c --- */
 
-/** Points a new fetch at its first endpoint. */
-int32_t ims_fetch_begin(ims_fetch *fetch, ims_error *err);
 /** Takes every step that is possible now. */
 void ims_fetch_drive(ims_fetch *fetch);
 /** When drive must run again: a time, 0 for now, INT64_MAX for never. */
