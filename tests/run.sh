@@ -25,7 +25,7 @@ packages=(
   build-essential clang meson ninja-build pkg-config python3
   libcurl4-openssl-dev libcjson-dev libmbedtls-dev zlib1g-dev libisal-dev libzstd-dev
   libcmocka-dev valgrind strace
-  docker-registry skopeo umoci crun podman buildah fuse-overlayfs uidmap busybox-static openssl apache2-utils zstd attr
+  docker-registry skopeo umoci crun podman buildah fuse-overlayfs uidmap busybox-static openssl apache2-utils zstd attr e2fsprogs
 )
 
 install_packages() {

@@ -182,18 +182,18 @@ class Crun(Case):
         if not rootfs.has_user_namespaces():
             self.skipTest("no user namespaces here")
         run_tool("chown", "-R", f"{NOBODY}:{NOBODY}", self.dir)
-        run = f"{program.IMGSTORE} --root {self.root}"
+        copy = self.readable_by_all(program.IMGSTORE)[0]
+        run = f"{copy} --root {self.root}"
         script = f"""set -e
             {run} create -q system:latest web
             {run} mount -q --way overlay web
             {run} bundle --rootless --network host -u 0 web {self.path('b')} {' '.join(self.SHOW[:2])} 'id; cat /etc/motd'
             crun --root {self.path('state')} --cgroup-manager=disabled run --bundle {self.path('b')} c
             {run} umount web"""
-        become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
         hybrid = ["unshare", "--mount", "sh", "-c", 'umount /sys/fs/cgroup/unified && exec "$@"', "sh"]
         before = hybrid if os.path.isdir("/sys/fs/cgroup/unified") else []
-        done = subprocess.run([*before, *become, *rootfs.NAMESPACES, "sh", "-c", script], stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, env=self.environment({"XDG_RUNTIME_DIR": self.home}),
+        done = subprocess.run([*before, *program.AS_NOBODY, *rootfs.NAMESPACES, "sh", "-c", script], stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, env=self.environment({"XDG_RUNTIME_DIR": self.home, "LD_LIBRARY_PATH": os.path.dirname(copy)}),
                               check=False, timeout=60)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("uid=0(root)", done.stdout)

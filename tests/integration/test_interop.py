@@ -329,9 +329,9 @@ class Trees(program.Case):
         home = self.path("nobody")
         os.mkdir(home)
         os.chown(home, NOBODY, NOBODY)
-        env = self.copied_program()
-        me = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-        env["HOME"] = home
+        me = program.AS_NOBODY
+        copy = self.readable_by_all(program.IMGSTORE)[0]
+        env = {"PROGRAM": copy, "LD_LIBRARY_PATH": os.path.dirname(copy), "HOME": home}
         self.be(me, env, "load", "-q", "-i", layout.folder)
         self.be(me, env, "unpack", "-q", "layout:latest", os.path.join(home, "tree"))
         run_tool(*me, "umoci", "unpack", "--rootless", "--image", f"{layout.folder}:latest", os.path.join(home, "bundle"),
@@ -347,14 +347,6 @@ class Trees(program.Case):
                               check=False)
         self.assertEqual(done.returncode, 0, done.stderr.decode())
         self.assertIsNone(program.REPORTS.search(done.stderr.decode()), done.stderr.decode())
-
-    def copied_program(self):
-        """Where the other user can read it, wherever the build is."""
-        os.mkdir(self.path("program"))
-        os.chmod(self.path("program"), 0o755)
-        shutil.copy(program.IMGSTORE, self.path("program", "imgstore"))
-        shutil.copy(program.LIBRARY, self.path("program", "libimgstore.so.0"))
-        return {"PROGRAM": self.path("program", "imgstore"), "LD_LIBRARY_PATH": self.path("program")}
 
 
 def open_up(folder):

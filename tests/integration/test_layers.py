@@ -40,8 +40,8 @@ class Layers(program.Case):
         self.name = self.names()[0]
         self.rootfs = os.path.join(self.root, ".imgstore", "rootfs")
 
-    def drive(self, job, *words, root=None, before=(), env=None):
-        done = subprocess.run([*before, DRIVER, job, root or self.root, *words], stdout=subprocess.PIPE,
+    def drive(self, job, *words, root=None, before=(), env=None, driver=DRIVER):
+        done = subprocess.run([*before, driver, job, root or self.root, *words], stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, text=True, check=False, timeout=120,
                               env={**os.environ, **(env or {})})
         return done.returncode, done.stdout.splitlines(), done.stderr
@@ -200,8 +200,9 @@ class Layers(program.Case):
         image = self.path("disk")
         with open(image, "wb") as file:
             file.truncate(1 << 20)
-        if subprocess.run(["mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", image], check=False).returncode:
-            self.skipTest("mkfs.ext4 is not there")
+        if program.lack_of(["mkfs.ext4"]):
+            self.skipTest(program.lack_of(["mkfs.ext4"]))
+        program.run_tool("mkfs.ext4", "-q", "-O", "^has_journal", "-m", "0", image)
         folder = self.small_disk("-o", "loop", image)
         self.apply("dir=" + folder)
         with open(os.path.join(os.path.dirname(folder), "fill"), "wb") as file:
@@ -225,18 +226,18 @@ class Layers(program.Case):
         self.assertEqual(code, 0, err)
 
     def test_ordinary_user(self):
-        os.chmod(self.dir, 0o755)
         target = self.path("user")
         program.run_tool("cp", "-a", self.root, target)
-        program.run_tool("chown", "-R", "65534:65534", target)
-        code, lines, err = self.drive("apply", self.name, root=target,
-                                      before=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])
+        program.run_tool("chown", "-R", f"{program.NOBODY}:{program.NOBODY}", target)
+        driver = self.readable_by_all(DRIVER)[0]
+        how = {"root": target, "before": program.AS_NOBODY, "driver": driver,
+               "env": {"LD_LIBRARY_PATH": os.path.dirname(driver)}}
+        code, lines, err = self.drive("apply", self.name, **how)
         self.assertEqual(code, 0, err)
         changed = [line for line in lines if line.startswith("10 ")]
         self.assertTrue(changed)
         self.assertIn("owner 0:0 not set", changed[0])
-        again = self.drive("apply", self.name, root=target,
-                           before=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"])[1]
+        again = self.drive("apply", self.name, **how)[1]
         self.assertEqual(sorted(again), sorted(lines))  # what was changed is told every time
         self.assertTrue(all("-u-" in n for n in os.listdir(os.path.join(target, ".imgstore", "rootfs", "layers"))))
 
