@@ -24,6 +24,7 @@ void ims_overlay_init(ims_overlay *o, const ims_core *core, const char *opaque_n
 
 void ims_overlay_free(ims_overlay *o) {
   ims_buf_free(&o->placeholders);
+  ims_created_free(&o->placeholder_paths);
 }
 
 int32_t ims_overlay_unsure(ims_overlay *o) {
@@ -95,13 +96,40 @@ static int32_t make(ims_tree *t, ims_dir *at, const char *path, const char *name
   return rc;
 }
 
-static int32_t note_placeholder(ims_overlay *o, char kind, const char *path, ims_error *err) {
+enum { PATH_ITSELF, PATH_LEADS };
+
+static uint64_t path_hash(const ims_tree *t, int what, const char *path, size_t size) {
+  return ims_name_hash_sized(&t->key, (uint64_t)what, 0, path, size);
+}
+
+/* The paths that lead to it, from the longest: when one is known, so are those before it. */
+static int32_t note_path(ims_tree *t, const char *path, ims_error *err) {
+  ims_created_set *set = &t->overlay->placeholder_paths;
+  size_t size = strlen(path);
+  if (!set->alloc)
+    ims_created_init(set, t->alloc, t->sys, ims_tree_root(t)->fd, IMS_CREATED_SLOTS);
+  int32_t rc = ims_created_add(set, path_hash(t, PATH_ITSELF, path, size), err);
+  while (!rc && size) {
+    bool known;
+    while (size && path[--size] != '/')
+      ;
+    uint64_t hash = path_hash(t, PATH_LEADS, path, size);
+    rc = ims_created_has(set, hash, &known, err);
+    if (rc || known)
+      return rc;
+    rc = ims_created_add(set, hash, err);
+  }
+  return rc;
+}
+
+static int32_t note_placeholder(ims_tree *t, char kind, const char *path, ims_error *err) {
+  ims_overlay *o = t->overlay;
   int32_t rc = ims_buf_putc(&o->placeholders, kind);
   if (!rc)
     rc = ims_buf_append(&o->placeholders, path, strlen(path) + 1);
   if (rc == IMGSTORE_ELIMIT)
     return ims_overlay_unsure(o); /* with the layers below in view nothing needs to be remembered */
-  return rc ? ims_fail_nomem(err) : IMGSTORE_OK;
+  return rc ? ims_fail_nomem(err) : note_path(t, path, err);
 }
 
 /* The layer does not have it, and lower layers are seen in its parent. */
@@ -117,7 +145,7 @@ static int32_t make_placeholder(ims_tree *t, ims_dir *at, const char *path, cons
     if (!rc && below.kind == IMS_LOWER_DIRECTORY)
       rc = ims_copy_directory(t, *dir, &below, path, err);
     if (!rc && !o->view)
-      rc = note_placeholder(o, how == IMS_OVERLAY_HIDE ? IMS_PLACEHOLDER_WEAK : IMS_PLACEHOLDER_STRONG, path, err);
+      rc = note_placeholder(t, how == IMS_OVERLAY_HIDE ? IMS_PLACEHOLDER_WEAK : IMS_PLACEHOLDER_STRONG, path, err);
   }
   if (below.fd >= 0)
     t->sys->close(below.fd);
@@ -216,18 +244,17 @@ int32_t ims_overlay_dir(ims_tree *t, const char *path, int how, ims_dir **dir, i
 /* --- replacing and hiding ------------------------------------------------------------------------------------------
  */
 
-/* Is the directory at path, or one below it, waiting to be described? */
-static bool has_placeholder(const ims_overlay *o, const char *path, bool itself) {
-  size_t size = strlen(path);
-  for (size_t at = 0; at < o->placeholders.size;) {
-    const char *noted = o->placeholders.data + at + 1;
-    size_t noted_size = strlen(noted);
-    bool below = noted_size > size && (!size || (noted[size] == '/' && memcmp(noted, path, size) == 0));
-    if (below || (itself && strcmp(noted, path) == 0))
-      return true;
-    at += noted_size + 2;
-  }
-  return false;
+/* Is the directory at path, or one below it, waiting to be described? *has is also set when it cannot be told from
+   another path, which the key makes as good as impossible. */
+static int32_t has_placeholder(ims_tree *t, const char *path, bool itself, bool *has, ims_error *err) {
+  ims_created_set *set = &t->overlay->placeholder_paths;
+  *has = false;
+  if (t->overlay->view || !t->overlay->placeholders.size)
+    return IMGSTORE_OK;
+  int32_t rc = ims_created_has(set, path_hash(t, PATH_LEADS, path, strlen(path)), has, err);
+  if (!rc && !*has && itself)
+    rc = ims_created_has(set, path_hash(t, PATH_ITSELF, path, strlen(path)), has, err);
+  return rc;
 }
 
 int32_t ims_overlay_replaces(ims_tree *t, const ims_dir *dir, const char *name, const char *path, ims_error *err) {
@@ -244,7 +271,7 @@ static int32_t plant_whiteout(ims_tree *t, ims_dir *dir, const char *name, const
   if (t->sys->mknodat(dir->fd, name, S_IFCHR, 0) != 0)
     return ims_entry_fail_os(err, errno, path, "make a whiteout");
   int32_t rc = ims_tree_count(t, path, err);
-  return rc || t->overlay->view ? rc : note_placeholder(t->overlay, IMS_PLACEHOLDER_WHITEOUT, path, err);
+  return rc || t->overlay->view ? rc : note_placeholder(t, IMS_PLACEHOLDER_WHITEOUT, path, err);
 }
 
 /* What this layer has of the name was dealt with: hides what is below. */
@@ -276,18 +303,22 @@ static int32_t hide_below(ims_tree *t, ims_dir *dir, const char *name, const cha
 }
 
 int32_t ims_overlay_hide(ims_tree *t, ims_dir *dir, const char *name, const char *path, ims_error *err) {
-  if (!t->overlay->view && has_placeholder(t->overlay, path, true))
-    return ims_overlay_unsure(t->overlay);
+  bool waits;
+  int32_t rc = has_placeholder(t, path, true, &waits, err);
+  if (rc || waits)
+    return rc ? rc : ims_overlay_unsure(t->overlay);
   if (strlen(name) > IMS_NAME_MAX)
     return IMGSTORE_OK; /* nothing has such a name */
-  int32_t rc = ims_hide_entry(t, dir, name, path, err);
+  rc = ims_hide_entry(t, dir, name, path, err);
   return rc ? rc : hide_below(t, dir, name, path, err);
 }
 
 int32_t ims_overlay_hide_content(ims_tree *t, ims_dir *dir, const char *path, ims_error *err) {
-  if (!t->overlay->view && has_placeholder(t->overlay, path, false))
-    return ims_overlay_unsure(t->overlay);
-  int32_t rc = ims_hide_content(t, dir, path, err);
+  bool waits;
+  int32_t rc = has_placeholder(t, path, false, &waits, err);
+  if (rc || waits)
+    return rc ? rc : ims_overlay_unsure(t->overlay);
+  rc = ims_hide_content(t, dir, path, err);
   if (rc || dir->pure)
     return rc;
   if (*path)

@@ -22,6 +22,7 @@ typedef struct ims_overlay {
   bool has_opaque;      /**< there are opaque directories in this layer */
   bool root_described;  /**< by an entry */
   ims_buf placeholders; /**< a letter of IMS_PLACEHOLDER_*, the path and its NUL, in the order they were made */
+  ims_created_set placeholder_paths; /**< hashes of the same paths, and of what leads to them; slots NULL: none yet */
 } ims_overlay;
 
 void ims_overlay_init(ims_overlay *overlay, const ims_core *core, const char *opaque_name);

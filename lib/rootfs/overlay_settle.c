@@ -56,6 +56,7 @@ int32_t ims_overlay_seal(ims_tree *t, ims_error *err) {
   if (!rc)
     rc = ims_dirs_clear(&t->dirs, err);
   ims_created_free(&t->created);
+  ims_created_free(&t->overlay->placeholder_paths);
   return rc;
 }
 

@@ -15,6 +15,7 @@
 
 #include "rootfs/apply.h"
 #include "rootfs/entry_error.h"
+#include "rootfs/overlay.h"
 
 enum { READ_SIZE = 32768, BATCH_TOTAL = 4 << 20, BATCH_LEAST = 1024, RMDIR_TRIES = 16, ATTRIBUTE_MOUNT_ROOT = 0x2000 };
 
@@ -379,20 +380,40 @@ int32_t ims_remove_entry(ims_tree *tree, ims_dir *dir, const char *name, const c
   return remove_named(tree, dir, name, false, path, err);
 }
 
+/* Where the lower layers' content was hidden once, this layer's is all there is, and no further entry need look:
+   *before. In the set of what the layer made, under a name that no object has. With the layers below in view, objects
+   of theirs may be copied to where they were hidden, into a directory that has the number of another one. */
+static int32_t note_hidden(ims_tree *tree, dev_t dev, ino_t ino, bool *before, ims_error *err) {
+  uint64_t hash = ims_name_hash(&tree->key, dev, ino, "/");
+  *before = false;
+  if (tree->overlay && tree->overlay->view)
+    return IMGSTORE_OK;
+  int32_t rc = ims_created_has(&tree->created, hash, before, err);
+  return rc || *before ? rc : ims_created_add(&tree->created, hash, err);
+}
+
 int32_t ims_hide_entry(ims_tree *tree, ims_dir *dir, const char *name, const char *path, ims_error *err) {
   struct stat st;
-  bool kept;
+  bool kept, before = false;
   int32_t rc = ims_created_has(&tree->created, ims_name_hash(&tree->key, dir->dev, dir->ino, name), &kept, err);
   if (rc)
     return rc;
-  if (kept && tree->sys->fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && !S_ISDIR(st.st_mode))
+  if (tree->sys->fstatat(dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno == ENOENT ? IMGSTORE_OK : ims_entry_fail_os(err, errno, path, "look at what is there");
+  if (kept && !S_ISDIR(st.st_mode))
     return IMGSTORE_OK;
-  return remove_named(tree, dir, name, true, path, err);
+  if (S_ISDIR(st.st_mode))
+    rc = note_hidden(tree, st.st_dev, st.st_ino, &before, err);
+  return rc || before ? rc : remove_named(tree, dir, name, true, path, err);
 }
 
 int32_t ims_hide_content(ims_tree *tree, ims_dir *dir, const char *path, ims_error *err) {
   dir->touched = true;
-  int32_t rc = ims_dirs_clear(&tree->dirs, err);
+  bool before;
+  int32_t rc = note_hidden(tree, dir->dev, dir->ino, &before, err);
+  if (rc || before)
+    return rc;
+  rc = ims_dirs_clear(&tree->dirs, err);
   if (rc)
     return rc;
   removal r = {
