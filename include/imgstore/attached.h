@@ -67,7 +67,8 @@ IMGSTORE_API int32_t imgstore_attached_list(imgstore_registry *registry, const c
 IMGSTORE_API int32_t imgstore_attached_list_start(imgstore_registry *registry, const char *reference,
                                                   const imgstore_attached_options *options,
                                                   imgstore_operation **operation, imgstore_error **error);
-/** Lists what a store has for one of its images. Blocks; reads manifests only. name: as for imgstore_store_image. */
+/** Lists what a store has for one of its images. Blocks; reads manifests only. name and errors: as for
+ * imgstore_store_image. */
 IMGSTORE_API int32_t imgstore_attached_list_store(imgstore_store *store, const char *name,
                                                   const imgstore_attached_options *options, imgstore_attached **list,
                                                   imgstore_error **error);

@@ -12,6 +12,12 @@
  *   needs of its parents alive.
  * - "single owner" handles are used by one thread at a time; "shared" handles are immutable,
  *   reference-counted with an atomic count, and may be used by any number of threads.
+ * - A comment's "Errors" are the codes that tell outcomes apart. Besides, every function may return
+ *   IMGSTORE_EINVALID (an argument that is none), IMGSTORE_EUNSUPPORTED (an option or flag that this
+ *   release does not know) and IMGSTORE_ENOMEM, and what reads or writes a store IMGSTORE_EACCESS,
+ *   IMGSTORE_ECORRUPT, IMGSTORE_EIO and IMGSTORE_ENOSPACE.
+ * - X_start is X as an operation: it takes the same arguments, complains about those that are wrong,
+ *   and copies what they point to; everything else that X reports comes from stepping the operation.
  * - Since: everything is in the library since 0.1.0 unless its comment says otherwise.
  */
 #ifndef IMGSTORE_COMMON_H

@@ -67,7 +67,7 @@ IMGSTORE_API int32_t imgstore_operation_fd(const imgstore_operation *operation);
  * when the job is done, IMGSTORE_EAGAIN when not, or the job's error; after that, the same again.
  */
 IMGSTORE_API int32_t imgstore_operation_step(imgstore_operation *operation, int32_t timeout, imgstore_error **error);
-/** Steps until the job ends. Returns its result. */
+/** Steps until the job ends; blocks. Returns its result: the errors are those of the job, as from the last step. */
 IMGSTORE_API int32_t imgstore_operation_wait(imgstore_operation *operation, imgstore_error **error);
 /**
  * Asks the job to stop; from any thread, not from a signal handler. It ends with IMGSTORE_ECANCELLED within a second,

@@ -43,7 +43,8 @@ IMGSTORE_API int32_t imgstore_store_options_init(imgstore_store_options *options
 IMGSTORE_API int32_t imgstore_store_open(imgstore_context *context, const char *path,
                                          const imgstore_store_options *options, imgstore_store **store,
                                          imgstore_error **error);
-/** Makes an empty store in memory. max_bytes: limit of its content, 0: none. */
+/** Makes an empty store in memory. max_bytes: limit of its content, 0: none; what would go over it fails with
+ * IMGSTORE_ENOSPACE. */
 IMGSTORE_API int32_t imgstore_store_open_memory(imgstore_context *context, uint64_t max_bytes, imgstore_store **store,
                                                 imgstore_error **error);
 /**
@@ -70,7 +71,7 @@ IMGSTORE_API int32_t imgstore_store_manifest(imgstore_store *store, const char *
 
 /**
  * Lists the references, sorted by name: one IMGSTORE_REPORT_USAGE line each (name, digest of what it names, size: bytes
- * of everything it reaches that is in the store).
+ * of everything it reaches that is in the store). References that hold images for instances have no line.
  */
 IMGSTORE_API int32_t imgstore_store_list(imgstore_store *store, imgstore_report **list, imgstore_error **error);
 /**
@@ -96,7 +97,9 @@ enum {
  */
 IMGSTORE_API int32_t imgstore_store_remove(imgstore_store *store, const char *name, uint32_t flags,
                                            imgstore_report **report, imgstore_error **error);
-/** Removes content that no reference and no running job reaches, and what interrupted jobs left. report: DELETED lines.
+/**
+ * Removes content that no reference and no running job reaches, and what interrupted jobs left. report: DELETED lines
+ * (digest or name, size), or NULL when not wanted. Blocks.
  */
 IMGSTORE_API int32_t imgstore_store_prune(imgstore_store *store, imgstore_report **report, imgstore_error **error);
 /** Disk usage: one USAGE line per reference (size: all it reaches, shared: the part other images reach too), and a
