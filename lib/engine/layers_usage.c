@@ -378,8 +378,11 @@ static int32_t remove_unused(accounting *a) {
     const layer_use *item = &a->items[i];
     if (item->users)
       continue;
-    rc = ims_rootfs_dir_discard(a->dir, IMS_ROOTFS_LAYERS, item->name, a->err);
-    if (!rc)
+    char trash_name[IMS_STAGE_NAME];
+    rc = ims_trash_take(a->dir, a->dir->folder[IMS_ROOTFS_LAYERS], item->name, trash_name);
+    if (rc)
+      ims_fail(a->err, rc, "rootfs directory %s: cannot move layer %s to the trash", a->dir->path, item->name);
+    else
       rc = add_line(a, IMGSTORE_REPORT_LAYER_DIR, item->name, item->chain_id.text, item->bytes, 0, item->inodes);
   }
   return rc;
@@ -406,7 +409,7 @@ int32_t ims_layers_prune(ims_rootfs_dir *dir, imgstore_report *report, ims_error
     (void)ims_folder_scan(dir->core, dir->folder[IMS_ROOTFS_LOCKS], remove_lock, &a);
   ims_dir_file_close(dir->core, &collect);
   if (!dir->read_only)
-    ims_rootfs_dir_clean(dir);
+    ims_rootfs_dir_clean(dir, SIZE_MAX);
   end(&a);
   return rc;
 }

@@ -9,14 +9,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine/instance_copy.h"
 #include "engine/mount_fuse.h"
 #include "engine/rootfs.h"
-#include "engine/unpacker.h"
-#include "rootfs/apply.h"
 #include "rootfs/id_mapped.h"
 #include "rootfs/mount_overlay.h"
-
-#define COPYING "copying"
 
 enum {
   ATTR_READ_ONLY = 0x1,
@@ -37,10 +34,7 @@ typedef struct mount_job {
   ims_mount_state state;
   ims_error why; /**< why the ways tried so far did not work */
   int32_t way;
-  /* of a copy */
-  imgstore_image *image;
-  ims_lease lease;
-  ims_unpacker *unpacker;
+  ims_instance_copy *copy;
 } mount_job;
 
 static const ims_instance *instance_of(const mount_job *j) {
@@ -53,30 +47,6 @@ static const char *path_of(const imgstore_rootfs *rootfs, int32_t which) {
 
 /* --- what is there ---------------------------------------------------------------------------------------------------
  */
-
-int32_t ims_rootfs_find_mount(const ims_instance *instance, ims_mount_state *state, int32_t *found, ims_error *err) {
-  const ims_core *core = instance->dir->core;
-  int merged;
-  *found = IMS_MOUNT_NOWHERE;
-  int32_t rc = ims_mount_state_load(state, core, instance->fd, err);
-  if (rc)
-    return rc;
-  *found = ims_mount_state_check(state, core);
-  if (*found != IMS_MOUNT_NOWHERE)
-    return IMGSTORE_OK;
-  /* What somebody mounted there without this library: whatever it is, it is in the way. */
-  state->way = IMGSTORE_MOUNT_NONE;
-  ims_buf_clear(&state->target);
-  if (ims_instance_open_dir(instance, IMS_INSTANCE_MERGED, &merged, NULL))
-    return IMGSTORE_OK;
-  if (ims_is_mount_root(core, merged)) {
-    *found = IMS_MOUNT_HERE;
-    state->way = IMGSTORE_MOUNT_OVERLAY;
-    ims_buf_printf(&state->target, "%s/instances/%s/" IMS_INSTANCE_MERGED, instance->dir->path, instance->name);
-  }
-  core->sys->close(merged);
-  return state->target.failed ? ims_fail_nomem(err) : IMGSTORE_OK;
-}
 
 static int32_t refuse_mounted(const mount_job *j, int32_t found, ims_error *err) {
   const char *name = instance_of(j)->name;
@@ -302,11 +272,6 @@ static int32_t nothing_works(mount_job *j) {
 /* --- a copy
  * ------------------------------------------------------------------------------------------------------------ */
 
-static bool has_copy(const mount_job *j) {
-  struct stat st;
-  return j->op.core->sys->fstatat(instance_of(j)->fd, IMS_INSTANCE_COPY, &st, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 static int32_t enter_copy(mount_job *j) {
   ims_error *err = &j->op.err;
   int fd;
@@ -322,34 +287,7 @@ static int32_t enter_copy(mount_job *j) {
   return ims_mount_state_save(&j->state, j->op.core, instance_of(j)->fd, instance_of(j)->name, err);
 }
 
-static int32_t lease_layers(mount_job *j) {
-  ims_error *err = &j->op.err;
-  int32_t rc = ims_lease_open(&j->lease, j->image->store, err);
-  for (size_t i = 0; !rc && i < j->image->layer_count; i++)
-    rc = ims_lease_add(&j->lease, &j->image->layers[i]->digest, err);
-  return rc;
-}
-
-/* What an interrupted copy left goes first. */
-static int32_t clear_copying(mount_job *j) {
-  const ims_core *core = j->op.core;
-  int own = instance_of(j)->fd;
-  int fd = core->sys->openat(own, COPYING, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (fd < 0)
-    return errno == ENOENT ? IMGSTORE_OK
-                           : ims_fail_os(&j->op.err, errno, "rootfs %s: cannot open " COPYING, instance_of(j)->name);
-  int32_t rc = ims_tree_remove(j->op.core, fd, &j->op.err);
-  core->sys->close(fd);
-  if (!rc && core->sys->unlinkat(own, COPYING, AT_REMOVEDIR) != 0)
-    rc = ims_fail_os(&j->op.err, errno, "rootfs %s: cannot remove " COPYING, instance_of(j)->name);
-  return rc;
-}
-
 static int32_t start_copy(mount_job *j) {
-  const ims_instance_record *record = &instance_of(j)->record;
-  ims_error *err = &j->op.err;
-  ims_buf path;
-  imgstore_unpack_options options;
   if (j->target_path) {
     if (j->why.code)
       ims_error_prefix(&j->why, "a copy cannot be put on %s", j->target_path);
@@ -358,53 +296,14 @@ static int32_t start_copy(mount_job *j) {
                j->target_path);
     return nothing_works(j);
   }
-  memset(&options, 0, sizeof options);
-  options.size = sizeof options;
-  options.flags = IMGSTORE_UNPACK_FLUSH;
-  options.uid_map = record->uid_map;
-  options.uid_map_count = record->uid_map_count;
-  options.gid_map = record->gid_map;
-  options.gid_map_count = record->gid_map_count;
-  int32_t rc = clear_copying(j);
-  if (!rc)
-    rc = ims_image_open(&j->image, instance_of(j)->dir->store, record->manifest.text, NULL, err);
-  if (!rc)
-    rc = lease_layers(j);
-  ims_buf_init(&path, &j->op.core->alloc, SIZE_MAX - 1);
-  ims_buf_printf(&path, "%s/" COPYING, path_of(j->rootfs, IMGSTORE_ROOTFS_PATH_OWN));
-  if (!rc && path.failed)
-    rc = ims_fail_nomem(err);
-  if (!rc)
-    rc = ims_unpacker_new(&j->unpacker, &j->op, instance_of(j)->dir->store, ims_buf_text(&path), &options, err);
-  ims_buf_free(&path);
+  int32_t rc =
+      ims_instance_copy_new(&j->copy, &j->op, instance_of(j), path_of(j->rootfs, IMGSTORE_ROOTFS_PATH_OWN), &j->op.err);
   return rc ? rc : IMGSTORE_EAGAIN;
-}
-
-static int32_t publish_copy(mount_job *j) {
-  const ims_sys *sys = j->op.core->sys;
-  int own = instance_of(j)->fd;
-  ims_unpacker_free(j->unpacker, true);
-  j->unpacker = NULL;
-  if (sys->renameat2(own, COPYING, own, IMS_INSTANCE_COPY, 0) != 0 || sys->fsync(own) != 0)
-    return ims_fail_os(&j->op.err, errno, "rootfs %s: cannot name its copy", instance_of(j)->name);
-  return enter_copy(j);
 }
 
 static int32_t advance_copy(mount_job *j, int64_t now) {
-  const ims_config *config = j->image->config;
-  size_t done = ims_unpacker_done(j->unpacker);
-  if (!ims_unpacker_is_idle(j->unpacker)) {
-    int32_t rc = ims_unpacker_advance(j->unpacker, &config->diff_ids[done], now);
-    if (rc)
-      return rc;
-    done++;
-  }
-  if (done == config->layer_count) {
-    int32_t rc = ims_unpacker_finish(j->unpacker);
-    return rc ? rc : publish_copy(j);
-  }
-  int32_t rc = ims_unpacker_begin(j->unpacker, &j->image->manifest->entries[done], &config->diff_ids[done], NULL);
-  return rc ? rc : IMGSTORE_EAGAIN;
+  int32_t rc = ims_instance_copy_advance(j->copy, now);
+  return rc ? rc : enter_copy(j);
 }
 
 /* --- the job
@@ -432,7 +331,7 @@ static int32_t mount_now(mount_job *j) {
   if (rc)
     return rc;
   /* What is in a copy is nowhere else. */
-  if (has_copy(j)) {
+  if (ims_instance_has_copy(instance_of(j))) {
     if (may_use(j, IMGSTORE_MOUNT_COPY) && !j->target_path)
       return enter_copy(j);
     ims_fail(&j->why, IMGSTORE_EUNSUPPORTED, "rootfs %s: its files were copied: that is how it stays",
@@ -451,21 +350,20 @@ static int32_t mount_now(mount_job *j) {
 
 static int32_t advance(imgstore_operation *op, int64_t now) {
   mount_job *j = (mount_job *)op;
-  return j->unpacker ? advance_copy(j, now) : mount_now(j);
+  return j->copy ? advance_copy(j, now) : mount_now(j);
 }
 
 static int32_t timeout(imgstore_operation *op, int64_t now) {
   const mount_job *j = (mount_job *)op;
   (void)now;
-  return !j->unpacker ? LOCK_INTERVAL : op->progress ? IMS_PROGRESS_INTERVAL : -1;
+  return !j->copy ? LOCK_INTERVAL : op->progress ? IMS_PROGRESS_INTERVAL : -1;
 }
 
 static void end(imgstore_operation *op, int32_t result) {
   mount_job *j = (mount_job *)op;
   (void)result;
-  ims_unpacker_free(j->unpacker, false);
-  j->unpacker = NULL;
-  ims_lease_close(&j->lease);
+  ims_instance_copy_free(j->copy);
+  j->copy = NULL;
   ims_dir_file_close(op->core, &j->target);
   ims_dir_file_close(op->core, &j->lock);
 }
@@ -473,7 +371,6 @@ static void end(imgstore_operation *op, int32_t result) {
 static void destroy(imgstore_operation *op) {
   mount_job *j = (mount_job *)op;
   ims_core *core = ims_core_ref(op->core);
-  imgstore_image_unref(j->image);
   ims_mount_state_free(&j->state);
   ims_free(&core->alloc, j->target_path);
   ims_free(&core->alloc, j->fuse_program);

@@ -1,5 +1,5 @@
 /*
- * engine/rootfs_umount.c (L4) - unmounting what this library mounted.
+ * engine/rootfs_umount.c (L4) - finding out where an instance is mounted, and unmounting what this library mounted.
  */
 #include <errno.h>
 
@@ -19,6 +19,30 @@ static int32_t umount_target(const ims_instance *instance, const ims_mount_state
   if (failed == EBUSY)
     return ims_fail(err, IMGSTORE_EBUSY, "rootfs %s: %s is in use", instance->name, target);
   return ims_fail_os(err, failed, "rootfs %s: cannot unmount %s", instance->name, target);
+}
+
+int32_t ims_rootfs_find_mount(const ims_instance *instance, ims_mount_state *state, int32_t *found, ims_error *err) {
+  const ims_core *core = instance->dir->core;
+  int merged;
+  *found = IMS_MOUNT_NOWHERE;
+  int32_t rc = ims_mount_state_load(state, core, instance->fd, err);
+  if (rc)
+    return rc;
+  *found = ims_mount_state_check(state, core);
+  if (*found != IMS_MOUNT_NOWHERE)
+    return IMGSTORE_OK;
+  /* What somebody mounted there without this library: whatever it is, it is in the way. */
+  state->way = IMGSTORE_MOUNT_NONE;
+  ims_buf_clear(&state->target);
+  if (ims_instance_open_dir(instance, IMS_INSTANCE_MERGED, &merged, NULL))
+    return IMGSTORE_OK;
+  if (ims_is_mount_root(core, merged)) {
+    *found = IMS_MOUNT_HERE;
+    state->way = IMGSTORE_MOUNT_OVERLAY;
+    ims_buf_printf(&state->target, "%s/instances/%s/" IMS_INSTANCE_MERGED, instance->dir->path, instance->name);
+  }
+  core->sys->close(merged);
+  return state->target.failed ? ims_fail_nomem(err) : IMGSTORE_OK;
 }
 
 int32_t ims_rootfs_umount(const ims_instance *instance, uint32_t flags, ims_error *err) {

@@ -55,5 +55,8 @@ int32_t ims_apply_finish(ims_apply *apply, ims_error *err);
 
 /** Removes everything below dir_fd (not dir_fd itself), never following links or crossing file systems. */
 int32_t ims_tree_remove(ims_core *core, int dir_fd, ims_error *err);
+/** The same for at most *budget objects (NULL: any number), which are taken off it. IMGSTORE_EAGAIN, without a message:
+ * there are more. */
+int32_t ims_tree_remove_some(ims_core *core, int dir_fd, size_t *budget, ims_error *err);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * rootfs/dir_state.c (L3) - opening and making a rootfs directory; staging and trash.
+ * rootfs/dir_state.c (L3) - opening and making a rootfs directory.
  *
  * It is made in an order that lets the next open complete it from any point: folders first, the file that says what it
  * is last. Nothing of ours is trusted by its name alone: links are not followed, locks say who is alive.
@@ -17,14 +17,13 @@
 
 #include "base/folder.h"
 #include "base/text.h"
-#include "rootfs/apply.h"
 #include "json/json.h"
 
 #define STATE_FILE "imgstore-rootfs"
 #define STATE_TEMPORARY "imgstore-rootfs.new"
 #define DEFAULT_NAME "rootfs"
 
-enum { STATE_MAX = 4096, VERSION = 1, STAGE_TRIES = 100 };
+enum { STATE_MAX = 4096, VERSION = 1 };
 
 static const char *const folder_names[IMS_ROOTFS_FOLDERS] = {"layers", "instances", "staging",
                                                              "trash",  "locks",     "leases"};
@@ -252,7 +251,7 @@ int32_t ims_rootfs_dir_open(ims_rootfs_dir **dir, imgstore_store *store, const c
     return rc;
   }
   if (!d->read_only)
-    ims_rootfs_dir_clean(d);
+    ims_rootfs_dir_clean(d, IMS_TRASH_STEP);
   *dir = d;
   return IMGSTORE_OK;
 }
@@ -275,114 +274,4 @@ int32_t ims_rootfs_dir_writable(const ims_rootfs_dir *dir, ims_error *err) {
 int32_t ims_rootfs_dir_flush(const ims_rootfs_dir *dir, int folder, ims_error *err) {
   int32_t rc = dir->flushes ? ims_dir_file_flush(dir->core, dir->folder[folder]) : IMGSTORE_OK;
   return rc ? ims_fail(err, rc, "rootfs directory %s: cannot flush %s", dir->path, folder_names[folder]) : IMGSTORE_OK;
-}
-
-/* --- staging ------------------------------------------------------------------------------------------------------ */
-
-/* A cleaner may take the new directory for a dead one before it is locked: then it is gone, and we try again. The lock
-   is shared, which keeps cleaners out as well: an instance has the same one from its staging to the end of its handle,
-   and a lock that is never converted is never lost in between. */
-int32_t ims_stage_open(ims_rootfs_dir *d, ims_stage *stage, ims_error *err) {
-  const ims_sys *sys = d->core->sys;
-  int staging = d->folder[IMS_ROOTFS_STAGING];
-  stage->fd = -1;
-  int32_t rc = ims_rootfs_dir_writable(d, err);
-  for (int i = 0; !rc && i < STAGE_TRIES; i++) {
-    rc = ims_random_name(stage->name);
-    if (rc)
-      break;
-    if (sys->mkdirat(staging, stage->name, 0700) != 0) {
-      rc = errno == EEXIST ? IMGSTORE_OK : ims_code_of_errno(errno);
-      continue;
-    }
-    stage->fd = ims_dir_file_open_dir(d->core, staging, stage->name);
-    if (stage->fd < 0 && errno == ENOENT)
-      continue;
-    rc = stage->fd < 0 ? ims_code_of_errno(errno) : ims_dir_file_flock(d->core, stage->fd, LOCK_SH);
-    if (!rc && ims_dir_file_is(d->core, staging, stage->name, stage->fd))
-      return IMGSTORE_OK;
-    ims_dir_file_close(d->core, &stage->fd);
-  }
-  return ims_fail(err, rc ? rc : IMGSTORE_EBUSY, "rootfs directory %s: cannot make a staging directory", d->path);
-}
-
-/* Never over something; a file system without that flag refuses to replace what is not an empty directory. */
-static int move(const ims_rootfs_dir *d, int from, const char *name, int to, const char *new_name) {
-  int done = d->core->sys->renameat2(from, name, to, new_name, IMS_RENAME_NOREPLACE);
-  return done != 0 && errno == EINVAL ? d->core->sys->renameat2(from, name, to, new_name, 0) : done;
-}
-
-int32_t ims_stage_publish(ims_rootfs_dir *d, ims_stage *stage, int folder, const char *name, ims_error *err) {
-  if (move(d, d->folder[IMS_ROOTFS_STAGING], stage->name, d->folder[folder], name) != 0)
-    return ims_fail_os(err, errno, "rootfs directory %s: cannot publish %s", d->path, name);
-  ims_dir_file_close(d->core, &stage->fd);
-  return IMGSTORE_OK;
-}
-
-int32_t ims_stage_publish_part(ims_rootfs_dir *d, const ims_stage *stage, const char *part, int folder,
-                               const char *name, ims_error *err) {
-  if (move(d, stage->fd, part, d->folder[folder], name) != 0 && errno != EEXIST && errno != ENOTEMPTY)
-    return ims_fail_os(err, errno, "rootfs directory %s: cannot publish %s", d->path, name);
-  return IMGSTORE_OK;
-}
-
-/* Removes folder/name, which nobody else wants. */
-static void remove_tree(ims_rootfs_dir *d, int folder, const char *name) {
-  ims_error ignored = IMS_ERROR_INIT;
-  int fd = ims_dir_file_open_dir(d->core, folder, name);
-  if (fd >= 0) {
-    ims_tree_remove(d->core, fd, &ignored);
-    ims_dir_file_close(d->core, &fd);
-    d->core->sys->unlinkat(folder, name, AT_REMOVEDIR);
-  } else if (errno == ENOTDIR || errno == ELOOP) {
-    d->core->sys->unlinkat(folder, name, 0);
-  }
-}
-
-void ims_stage_discard(ims_rootfs_dir *d, ims_stage *stage) {
-  if (stage->fd < 0)
-    return;
-  remove_tree(d, d->folder[IMS_ROOTFS_STAGING], stage->name);
-  ims_dir_file_close(d->core, &stage->fd);
-}
-
-int32_t ims_rootfs_dir_discard(ims_rootfs_dir *d, int folder, const char *name, ims_error *err) {
-  for (int i = 0; i < STAGE_TRIES; i++) {
-    char random[IMS_RANDOM_NAME];
-    int32_t rc = ims_random_name(random);
-    if (rc)
-      return ims_fail(err, rc, "rootfs directory %s: cannot draw a name", d->path);
-    if (move(d, d->folder[folder], name, d->folder[IMS_ROOTFS_TRASH], random) == 0)
-      return IMGSTORE_OK;
-    if (errno != EEXIST)
-      return ims_fail_os(err, errno, "rootfs directory %s: cannot remove %s/%s", d->path, folder_names[folder], name);
-  }
-  return ims_fail(err, IMGSTORE_EBUSY, "rootfs directory %s: cannot remove %s/%s", d->path, folder_names[folder], name);
-}
-
-/* Only a directory that nobody has locked is of a dead process. */
-static int32_t clean_staged(void *data, const char *name, unsigned char type) {
-  ims_rootfs_dir *d = data;
-  int staging = d->folder[IMS_ROOTFS_STAGING];
-  int fd = type == DT_DIR ? ims_dir_file_open_dir(d->core, staging, name) : -1;
-  if (fd >= 0 && ims_dir_file_flock(d->core, fd, LOCK_EX | LOCK_NB) == IMGSTORE_OK)
-    remove_tree(d, staging, name);
-  ims_dir_file_close(d->core, &fd);
-  return IMGSTORE_OK;
-}
-
-static int32_t clean_trash(void *data, const char *name, unsigned char type) {
-  ims_rootfs_dir *d = data;
-  remove_tree(d, d->folder[IMS_ROOTFS_TRASH], name);
-  return IMGSTORE_OK;
-}
-
-static int32_t pass_over(void *data, const char *name) {
-  return IMGSTORE_OK;
-}
-
-void ims_rootfs_dir_clean(ims_rootfs_dir *d) {
-  (void)ims_rootfs_leases(d, pass_over, NULL, NULL);
-  (void)ims_folder_scan(d->core, d->folder[IMS_ROOTFS_STAGING], clean_staged, d);
-  (void)ims_folder_scan(d->core, d->folder[IMS_ROOTFS_TRASH], clean_trash, d);
 }

@@ -72,12 +72,20 @@ int32_t ims_stage_publish(ims_rootfs_dir *dir, ims_stage *stage, int folder, con
 /** Makes one entry of it visible as folder/name; one that is there already stays, and is as good. */
 int32_t ims_stage_publish_part(ims_rootfs_dir *dir, const ims_stage *stage, const char *part, int folder,
                                const char *name, ims_error *err);
-/** Removes it, best effort. Does nothing when it is not open. */
+/** Takes it away, and removes a bounded part of what is in it at once. Does nothing when it is not open. */
 void ims_stage_discard(ims_rootfs_dir *dir, ims_stage *stage);
-/** Moves folder/name to the trash: from then on it is gone for everybody. */
-int32_t ims_rootfs_dir_discard(ims_rootfs_dir *dir, int folder, const char *name, ims_error *err);
-/** Removes what is in the trash and what dead processes left in staging/ and leases/, best effort. */
-void ims_rootfs_dir_clean(ims_rootfs_dir *dir);
+
+/** How many objects are removed by a call that was not asked to free space. */
+enum { IMS_TRASH_STEP = 10000 };
+
+/** Moves from/name (from: a directory of this file system) to the trash: from then on it is gone for everybody. Errors
+ * have no message. */
+int32_t ims_trash_take(ims_rootfs_dir *dir, int from, const char *name, char trash_name[IMS_STAGE_NAME]);
+/** Removes what was moved there, best effort; budget: as for ims_tree_remove_some. */
+void ims_trash_remove(ims_rootfs_dir *dir, const char *trash_name, size_t *budget);
+/** Removes at most `budget` objects of what is in the trash and what dead processes left in staging/ and leases/, best
+ * effort. */
+void ims_rootfs_dir_clean(ims_rootfs_dir *dir, size_t budget);
 
 /* --- locks and leases -------------------------------------------------------------------------------------------- */
 

@@ -290,13 +290,16 @@ void ims_instance_close(ims_instance *instance) {
  */
 
 /* It goes out of sight, and its image is let go with the last instance. */
-static int32_t discard(ims_rootfs_dir *dir, const char *name, const ims_digest *manifest, ims_error *err) {
+static int32_t discard(ims_rootfs_dir *dir, const char *name, const ims_digest *manifest,
+                       char trash_name[IMS_STAGE_NAME], ims_error *err) {
   int lock;
   int32_t rc = ims_rootfs_dir_lock(dir, IMS_ROOTFS_LOCK_INSTANCES, LOCK_EX, &lock, err);
   if (rc)
     return rc;
-  rc = ims_rootfs_dir_discard(dir, IMS_ROOTFS_INSTANCES, name, err);
-  if (!rc)
+  rc = ims_trash_take(dir, dir->folder[IMS_ROOTFS_INSTANCES], name, trash_name);
+  if (rc)
+    ims_fail(err, rc, "rootfs %s: cannot move it to the trash", name);
+  else
     rc = ims_rootfs_dir_flush(dir, IMS_ROOTFS_INSTANCES, err);
   if (!rc && manifest)
     ims_hold_release(dir, manifest);
@@ -318,6 +321,7 @@ int32_t ims_instance_delete(ims_rootfs_dir *dir, const char *name, ims_instance_
                             imgstore_report *report, ims_error *err) {
   ims_instance instance;
   ims_error why = IMS_ERROR_INIT;
+  char trash_name[IMS_STAGE_NAME];
   instance.dir = NULL;
   int32_t rc = ims_rootfs_dir_writable(dir, err);
   if (!rc)
@@ -329,9 +333,10 @@ int32_t ims_instance_delete(ims_rootfs_dir *dir, const char *name, ims_instance_
   if (!rc && before)
     rc = before(data, &instance, err);
   if (!rc)
-    rc = discard(dir, name, readable ? &instance.record.manifest : NULL, err);
+    rc = discard(dir, name, readable ? &instance.record.manifest : NULL, trash_name, err);
   if (!rc) {
-    ims_rootfs_dir_clean(dir);
+    ims_trash_remove(dir, trash_name, NULL);
+    ims_rootfs_dir_clean(dir, IMS_TRASH_STEP);
     rc = report_rest(&instance, report, err);
   }
   ims_instance_close(&instance);

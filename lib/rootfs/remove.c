@@ -38,6 +38,7 @@ typedef struct removal {
   ims_hash_key key;
   ims_created_set *keep; /* names to leave, or NULL: none */
   ims_tree *counts;      /* what goes is taken off its numbers; NULL: nobody asks */
+  size_t *budget;        /* how many objects may go still; NULL: any number */
   const char *path;      /* for messages */
   int fd;                /* the directory of the deepest level */
   level *levels;
@@ -51,6 +52,15 @@ static int32_t fail(removal *r, int os_errno, const char *what, ims_error *err) 
   if (r->path)
     return ims_entry_fail_os(err, os_errno, r->path, what);
   return ims_fail_os(err, os_errno, "cannot %s", what);
+}
+
+static bool is_spent(const removal *r) {
+  return r->budget && !*r->budget;
+}
+
+static void spend(removal *r) {
+  if (r->budget)
+    --*r->budget;
 }
 
 static level *deepest(removal *r) {
@@ -175,9 +185,12 @@ static int32_t visit(removal *r, level *l, const char *name, unsigned type, uint
       return fail(r, errno, "look at a file", err);
     return S_ISDIR(st.st_mode) ? collect(r, l, name, end, err) : IMGSTORE_OK;
   }
+  if (is_spent(r))
+    return IMGSTORE_EAGAIN;
   struct stat st;
   bool counts = r->counts && r->sys->fstatat(r->fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
   if (r->sys->unlinkat(r->fd, name, 0) == 0) {
+    spend(r);
     if (counts)
       ims_tree_uncount(r->counts, &st);
     return IMGSTORE_OK;
@@ -276,7 +289,11 @@ static int32_t remove_empty(removal *r, level *parent, ims_error *err) {
   int32_t rc = keeps(r, parent, name, &kept, err);
   if (rc)
     return rc;
+  if (is_spent(r))
+    return IMGSTORE_EAGAIN;
   int failed = kept || r->sys->unlinkat(r->fd, name, AT_REMOVEDIR) == 0 ? 0 : errno;
+  if (!kept && !failed)
+    spend(r);
   if (failed && failed != ENOENT) {
     bool filled = failed == ENOTEMPTY || failed == EEXIST;
     if (filled && !r->keep && r->tries++ < RMDIR_TRIES)
@@ -424,8 +441,12 @@ int32_t ims_hide_content(ims_tree *tree, ims_dir *dir, const char *path, ims_err
 }
 
 int32_t ims_tree_remove(ims_core *core, int dir_fd, ims_error *err) {
+  return ims_tree_remove_some(core, dir_fd, NULL, err);
+}
+
+int32_t ims_tree_remove_some(ims_core *core, int dir_fd, size_t *budget, ims_error *err) {
   ims_privileges may;
-  removal r = {.alloc = &core->alloc, .sys = core->sys};
+  removal r = {.alloc = &core->alloc, .sys = core->sys, .budget = budget};
   int32_t rc = ims_hash_key_draw(&r.key, err);
   if (rc)
     return rc;

@@ -129,7 +129,7 @@ static void test_holds(void **state) {
 static void check_state(world *w, const char *name) {
   ims_instance instance;
   fixture_fault_now.at = -1;
-  ims_rootfs_dir_clean(w->dir);
+  ims_rootfs_dir_clean(w->dir, SIZE_MAX);
   ims_holds_clean(w->dir);
   int found = world_count(w);
   assert_true(found <= 1);

@@ -83,7 +83,7 @@ static void test_staged_is_left(void **state) {
   ims_stage stage;
   world_begin(&w);
   assert_int_equal(ims_stage_open(w.dir, &stage, NULL), 0);
-  ims_rootfs_dir_clean(w.dir);
+  ims_rootfs_dir_clean(w.dir, SIZE_MAX);
   assert_true(ims_dir_file_is(w.core, w.dir->folder[IMS_ROOTFS_STAGING], stage.name, stage.fd));
   ims_stage_discard(w.dir, &stage);
   world_end(&w);
