@@ -16,10 +16,9 @@
 #include <string.h>
 #include <sys/file.h>
 
-#include "engine/layer_pipe.h"
-#include "rootfs/apply.h"
+#include "engine/layer_apply.h"
 
-enum { MAX_PIPES = 3, WINDOW = 8, LOCK_INTERVAL = 100, PREFIX_SIZE = 32 };
+enum { MAX_PIPES = 3, WINDOW = 8, LOCK_INTERVAL = 100 };
 
 /* Of one layer. */
 enum {
@@ -36,17 +35,8 @@ enum { STAGE_IDLE, STAGE_LOOK, STAGE_APPLY, STAGE_FLUSH, STAGE_DONE };
 
 typedef struct applied_layer {
   ims_layers *job;
-  const imgstore_descriptor *descriptor;
   int state;
-  bool again;  /* with the layers below in view */
-  bool unsure; /* the rest of the stream is not looked at */
-  char name[IMS_LAYER_NAME];
-  char prefix[PREFIX_SIZE]; /* of root/ in the staging directory */
-  int root_fd;
-  ims_apply *apply;
-  ims_lower_view view;
-  ims_layer_record record;
-  imgstore_report *report;
+  ims_layer_apply one;
   ims_layer_pipe *pipe;
 } applied_layer;
 
@@ -64,6 +54,7 @@ struct ims_layers {
   int stage;
   int lock; /* of the first missing layer */
   ims_stage staging;
+  ims_layer_place place;
   ims_layer_pipe *pipe[MAX_PIPES];
   size_t pipe_count;
   ims_layers_source source;
@@ -77,7 +68,7 @@ static int32_t lease_names(ims_layers *l) {
   ims_buf lines;
   ims_buf_init(&lines, &l->op->core->alloc, SIZE_MAX);
   for (size_t i = 0; i < l->count; i++)
-    ims_buf_printf(&lines, "%s\n", l->layers[i].name);
+    ims_buf_printf(&lines, "%s\n", l->layers[i].one.name);
   int32_t rc = lines.failed ? ims_fail_nomem(&l->op->err) : ims_rootfs_lease_add(&l->lease, &lines, &l->op->err);
   ims_buf_free(&lines);
   return rc;
@@ -91,13 +82,13 @@ static ims_lower *lower_of(ims_layers *l, size_t i) {
 static int32_t read_record(ims_layers *l, size_t i) {
   applied_layer *layer = &l->layers[i];
   ims_lower *lower = lower_of(l, i);
-  if (layer->record.attributes.alloc)
+  if (layer->one.record.attributes.alloc)
     return IMGSTORE_OK;
-  int32_t rc = ims_layer_record_read(&layer->record, l->dir, layer->name, &l->op->err);
-  lower->opaque = layer->record.opaque;
-  lower->default_acls = layer->record.default_acls;
-  lower->any_attributes = layer->record.any_attributes;
-  lower->attributes = &layer->record.attributes;
+  int32_t rc = ims_layer_record_read(&layer->one.record, l->dir, layer->one.name, &l->op->err);
+  lower->opaque = layer->one.record.opaque;
+  lower->default_acls = layer->one.record.default_acls;
+  lower->any_attributes = layer->one.record.any_attributes;
+  lower->attributes = &layer->one.record.attributes;
   return rc;
 }
 
@@ -105,13 +96,13 @@ static void look_lower(ims_layers *l, size_t i) {
   enum { PATH_SIZE = IMS_LAYER_NAME + sizeof "/" IMS_LAYER_ROOT };
   const applied_layer *layer = &l->layers[i];
   char *path = l->paths + i * PATH_SIZE;
-  snprintf(path, PATH_SIZE, "%s/" IMS_LAYER_ROOT, layer->name);
+  snprintf(path, PATH_SIZE, "%s/" IMS_LAYER_ROOT, layer->one.name);
   ims_lower *lower = lower_of(l, i);
   *lower = (ims_lower){.dir = l->dir->folder[IMS_ROOTFS_LAYERS], .prefix = path};
   if (layer->state == LAYER_PRESENT)
     return;
   lower->dir = l->staging.fd;
-  lower->prefix = layer->prefix;
+  lower->prefix = layer->one.prefix;
 }
 
 /* *missing: the first that is not there; count when all are. */
@@ -119,7 +110,7 @@ static int32_t look(ims_layers *l, size_t *missing) {
   *missing = l->count;
   for (size_t i = l->count; i-- > 0;) {
     bool present;
-    int32_t rc = ims_layer_dir_find(l->dir, l->layers[i].name, &present, &l->op->err);
+    int32_t rc = ims_layer_dir_find(l->dir, l->layers[i].one.name, &present, &l->op->err);
     if (rc)
       return rc;
     l->layers[i].state = present ? LAYER_PRESENT : LAYER_MISSING;
@@ -131,8 +122,9 @@ static int32_t look(ims_layers *l, size_t *missing) {
 
 static int32_t prepare(ims_layers *l) {
   int32_t rc = ims_stage_open(l->dir, &l->staging, &l->op->err);
+  l->place.staging = l->staging.fd;
   for (size_t i = 0; !rc && i < l->count; i++) {
-    snprintf(l->layers[i].prefix, PREFIX_SIZE, "%zu/" IMS_LAYER_ROOT, i);
+    snprintf(l->layers[i].one.prefix, IMS_LAYER_PREFIX, "%zu/" IMS_LAYER_ROOT, i);
     look_lower(l, i);
     if (l->layers[i].state == LAYER_PRESENT)
       rc = read_record(l, i);
@@ -157,7 +149,7 @@ static int32_t look_and_lock(ims_layers *l) {
   }
   rc = ims_rootfs_dir_writable(l->dir, &l->op->err);
   if (!rc)
-    rc = ims_rootfs_dir_lock(l->dir, l->layers[first].name, LOCK_EX | LOCK_NB, &l->lock, &l->op->err);
+    rc = ims_rootfs_dir_lock(l->dir, l->layers[first].one.name, LOCK_EX | LOCK_NB, &l->lock, &l->op->err);
   if (rc)
     return rc == IMGSTORE_EBUSY ? IMGSTORE_EAGAIN : rc;
   rc = look(l, &missing);
@@ -166,77 +158,6 @@ static int32_t look_and_lock(ims_layers *l) {
   ims_dir_file_close(l->op->core, &l->lock);
   ims_lane_signal(&l->op->lane);
   return IMGSTORE_EAGAIN;
-}
-
-/* --- applying one: these run in a pipe's task
- * -------------------------------------------------------------------------- */
-
-static int32_t feed(void *data, const uint8_t *bytes, size_t size, ims_error *err) {
-  applied_layer *layer = data;
-  int32_t rc = layer->unsure ? IMGSTORE_OK : ims_apply_feed(layer->apply, bytes, size, err);
-  if (rc != IMGSTORE_EAGAIN)
-    return rc;
-  layer->unsure = true; /* the stream goes on: the blob is stored from it, and hashed */
-  return IMGSTORE_OK;
-}
-
-static int32_t end_layer(void *data, ims_error *err) {
-  applied_layer *layer = data;
-  int32_t rc = layer->unsure ? IMGSTORE_OK : ims_apply_end_layer(layer->apply, err);
-  if (rc != IMGSTORE_EAGAIN)
-    return rc;
-  layer->unsure = true;
-  return IMGSTORE_OK;
-}
-
-static int32_t empty(applied_layer *layer, ims_error *err) {
-  const ims_sys *sys = layer->job->op->core->sys;
-  ims_apply_free(layer->apply);
-  layer->apply = NULL;
-  imgstore_report_free(layer->report);
-  layer->report = ims_report_new(&layer->job->op->core->alloc);
-  if (!layer->report)
-    return ims_fail_nomem(err);
-  int32_t rc = ims_tree_remove(layer->job->op->core, layer->root_fd, err);
-  sys->close(layer->root_fd);
-  layer->root_fd = -1;
-  if (!rc && sys->unlinkat(layer->job->staging.fd, layer->prefix, AT_REMOVEDIR) != 0)
-    rc = ims_fail_os(err, errno, "cannot remove a staging directory");
-  return rc;
-}
-
-static int32_t write_record(applied_layer *layer, ims_error *err) {
-  ims_layers *l = layer->job;
-  char name[PREFIX_SIZE];
-  snprintf(name, sizeof name, "%.*s", (int)strcspn(layer->prefix, "/"), layer->prefix);
-  int32_t rc = ims_apply_describe(layer->apply, &layer->record, err);
-  int fd = rc ? -1 : ims_dir_file_open_dir(l->op->core, l->staging.fd, name);
-  if (!rc && fd < 0)
-    rc = ims_fail_os(err, errno, "cannot open a staging directory");
-  if (!rc)
-    rc = ims_layer_record_write(&layer->record, l->dir, fd, l->form.text, layer->report, err);
-  ims_dir_file_close(l->op->core, &fd);
-  return rc;
-}
-
-/* Those below are complete. IMGSTORE_EBUSY, without a message: once more, with them in view. */
-static int32_t settle(void *data, ims_error *err) {
-  applied_layer *layer = data;
-  int32_t rc = layer->unsure  ? IMGSTORE_EAGAIN
-               : layer->again ? IMGSTORE_OK
-                              : ims_apply_settle(layer->apply, &layer->view, err);
-  if (rc == IMGSTORE_EAGAIN) {
-    rc = empty(layer, err);
-    return rc ? rc : IMGSTORE_EBUSY;
-  }
-  if (!rc)
-    rc = ims_apply_finish(layer->apply, err);
-  if (!rc)
-    rc = write_record(layer, err);
-  ims_apply_free(layer->apply);
-  layer->apply = NULL;
-  ims_dir_file_close(layer->job->op->core, &layer->root_fd);
-  return rc;
 }
 
 static int32_t flush(void *data, ims_error *err) {
@@ -260,51 +181,10 @@ static ims_layer_pipe *idle_pipe(const ims_layers *l) {
   return NULL;
 }
 
-static int32_t make_directory(applied_layer *layer, ims_error *err) {
-  ims_layers *l = layer->job;
-  const ims_sys *sys = l->op->core->sys;
-  char name[PREFIX_SIZE];
-  snprintf(name, sizeof name, "%.*s", (int)strcspn(layer->prefix, "/"), layer->prefix);
-  if ((sys->mkdirat(l->staging.fd, name, 0700) != 0 && errno != EEXIST) ||
-      sys->mkdirat(l->staging.fd, layer->prefix, 0755) != 0)
-    return ims_fail_os(err, errno, "cannot make a staging directory");
-  layer->root_fd = sys->openat(l->staging.fd, layer->prefix, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC, 0);
-  if (layer->root_fd < 0 || sys->fchmod(layer->root_fd, 0755) != 0) /* exact, whatever the umask */
-    return ims_fail_os(err, errno, "cannot open a staging directory");
-  return IMGSTORE_OK;
-}
-
-static void init_record(applied_layer *layer, size_t i) {
-  const ims_config *config = layer->job->config;
-  ims_layer_record_free(&layer->record);
-  ims_layer_record_init(&layer->record, &layer->job->op->core->alloc);
-  layer->record.diff_id = config->diff_ids[i];
-  layer->record.chain_id = config->chain_ids[i];
-  if (i)
-    layer->record.parent = config->chain_ids[i - 1];
-}
-
 static int32_t begin(applied_layer *layer, ims_layer_pipe *pipe, ims_transfer *stream) {
   ims_layers *l = layer->job;
-  ims_error *err = &l->op->err;
   size_t i = (size_t)(layer - l->layers);
-  const ims_layer_sink sink = {feed, end_layer, layer};
-  const ims_layer_setup setup = {i ? ims_layer_form_opaque(&l->form) : NULL, layer->again ? &layer->view : NULL,
-                                 &l->quota};
-  layer->view = (ims_lower_view){&l->op->core->alloc, l->op->core->sys, ims_layer_form_opaque(&l->form),
-                                 &l->lower[l->count - i], i};
-  layer->unsure = false;
-  init_record(layer, i);
-  if (!layer->report && !(layer->report = ims_report_new(&l->op->core->alloc)))
-    return ims_fail_nomem(err);
-  int32_t rc = make_directory(layer, err);
-  if (!rc)
-    rc = ims_apply_new_layer(&layer->apply, l->op->core, layer->root_fd, &l->form.unpack, layer->report, &setup, err);
-  if (!rc)
-    rc = ims_apply_begin_layer(layer->apply, err);
-  if (rc)
-    return ims_error_prefix(err, "layer %s", layer->descriptor->digest.text);
-  rc = ims_layer_pipe_begin(pipe, layer->descriptor, &layer->record.diff_id, stream, &sink);
+  int32_t rc = ims_layer_apply_begin(&layer->one, l->config, i, &l->lower[l->count - i], pipe, stream);
   if (!rc) {
     layer->pipe = pipe;
     layer->state = LAYER_STREAMING;
@@ -330,27 +210,27 @@ static bool are_complete_below(const ims_layers *l, size_t i) {
 /* What the layers below say is needed before this one is settled. */
 static void take_lower(ims_layers *l, size_t i) {
   ims_lower *lower = lower_of(l, i);
-  lower->opaque = l->layers[i].record.opaque;
-  lower->default_acls = l->layers[i].record.default_acls;
-  lower->any_attributes = l->layers[i].record.any_attributes;
-  lower->attributes = &l->layers[i].record.attributes;
+  lower->opaque = l->layers[i].one.record.opaque;
+  lower->default_acls = l->layers[i].one.record.default_acls;
+  lower->any_attributes = l->layers[i].one.record.any_attributes;
+  lower->attributes = &l->layers[i].one.record.attributes;
 }
 
 static int32_t advance_settling(ims_layers *l, size_t i) {
   applied_layer *layer = &l->layers[i];
-  int32_t rc = ims_layer_pipe_work(layer->pipe, settle, layer);
+  int32_t rc = ims_layer_pipe_work(layer->pipe, ims_layer_apply_settle, &layer->one);
   if (rc == IMGSTORE_EAGAIN)
     return IMGSTORE_OK;
   layer->pipe = NULL;
   ims_lane_signal(&l->op->lane);
   if (rc == IMGSTORE_EBUSY) {
     ims_error_clear(&l->op->err);
-    layer->again = true;
+    layer->one.again = true;
     layer->state = LAYER_MISSING;
     return IMGSTORE_OK;
   }
   if (rc)
-    return ims_error_prefix(&l->op->err, "layer %s", layer->descriptor->digest.text);
+    return ims_error_prefix(&l->op->err, "layer %s", layer->one.descriptor->digest.text);
   layer->state = LAYER_COMPLETE;
   take_lower(l, i);
   return IMGSTORE_OK;
@@ -358,9 +238,9 @@ static int32_t advance_settling(ims_layers *l, size_t i) {
 
 static int32_t advance_missing(ims_layers *l, size_t i) {
   applied_layer *layer = &l->layers[i];
-  if (!is_near(l, i) || (layer->again && !are_complete_below(l, i)))
+  if (!is_near(l, i) || (layer->one.again && !are_complete_below(l, i)))
     return IMGSTORE_OK;
-  ims_transfer *transfer = l->source ? l->source(l->source_data, layer->descriptor) : NULL;
+  ims_transfer *transfer = l->source ? l->source(l->source_data, layer->one.descriptor) : NULL;
   if (transfer && !ims_transfer_is_finished(transfer))
     return IMGSTORE_OK; /* its turn comes with ims_layers_follow, or when it is in the store */
   ims_layer_pipe *pipe = idle_pipe(l);
@@ -414,11 +294,12 @@ static int32_t apply_all(ims_layers *l, int64_t now) {
 /* Base first, so that what is there is always a whole chain. */
 static int32_t publish(ims_layers *l) {
   for (size_t i = 0; i < l->count; i++) {
-    char name[PREFIX_SIZE];
+    char name[IMS_LAYER_PREFIX];
     if (l->layers[i].state != LAYER_COMPLETE)
       continue;
     snprintf(name, sizeof name, "%zu", i);
-    int32_t rc = ims_stage_publish_part(l->dir, &l->staging, name, IMS_ROOTFS_LAYERS, l->layers[i].name, &l->op->err);
+    int32_t rc =
+        ims_stage_publish_part(l->dir, &l->staging, name, IMS_ROOTFS_LAYERS, l->layers[i].one.name, &l->op->err);
     if (rc)
       return rc;
   }
@@ -433,8 +314,8 @@ static int32_t publish(ims_layers *l) {
 static int32_t collect_lines(ims_layers *l) {
   imgstore_report *report = l->op->report;
   for (size_t i = 0; i < l->count; i++) {
-    const imgstore_report *own = l->layers[i].report;
-    int32_t rc = own ? IMGSTORE_OK : ims_layer_changes_read(l->dir, l->layers[i].name, report, &l->op->err);
+    const imgstore_report *own = l->layers[i].one.report;
+    int32_t rc = own ? IMGSTORE_OK : ims_layer_changes_read(l->dir, l->layers[i].one.name, report, &l->op->err);
     if (rc)
       return rc;
     for (size_t k = 0; k < imgstore_report_count(own); k++) {
@@ -468,8 +349,8 @@ bool ims_layers_follow(ims_layers *l, ims_transfer *transfer, int32_t *failed) {
   *failed = IMGSTORE_OK;
   for (size_t i = 0; l->stage == STAGE_APPLY && i < l->count; i++) {
     applied_layer *layer = &l->layers[i];
-    if (layer->state != LAYER_MISSING || layer->again || !is_near(l, i) ||
-        !ims_digest_equal(&layer->descriptor->digest, &transfer->digest))
+    if (layer->state != LAYER_MISSING || layer->one.again || !is_near(l, i) ||
+        !ims_digest_equal(&layer->one.descriptor->digest, &transfer->digest))
       continue;
     ims_layer_pipe *pipe = ims_transfer_can_follow(transfer) ? idle_pipe(l) : NULL;
     if (!pipe)
@@ -498,6 +379,7 @@ int32_t ims_layers_new(ims_layers **layers, imgstore_operation *op, ims_rootfs_d
   l->op = op;
   l->dir = ims_rootfs_dir_ref(dir);
   l->lock = l->staging.fd = l->lease.fd = -1;
+  l->place = (ims_layer_place){op, l->dir, &l->form, &l->quota, -1};
   l->quota.max_bytes = options->max_bytes;
   l->quota.max_inodes = options->max_inodes;
   int32_t rc = op->report || (op->report = ims_report_new(&op->core->alloc)) ? IMGSTORE_OK : ims_fail_nomem(err);
@@ -525,9 +407,10 @@ int32_t ims_layers_begin(ims_layers *l, const imgstore_manifest *manifest, const
   l->count = count;
   for (size_t i = 0; i < count; i++) {
     l->layers[i].job = l;
-    l->layers[i].descriptor = &manifest->entries[i];
-    l->layers[i].root_fd = -1;
-    ims_layer_dir_name(&l->form, &config->chain_ids[i], l->layers[i].name);
+    l->layers[i].one.place = &l->place;
+    l->layers[i].one.descriptor = &manifest->entries[i];
+    l->layers[i].one.root_fd = -1;
+    ims_layer_dir_name(&l->form, &config->chain_ids[i], l->layers[i].one.name);
   }
   l->stage = STAGE_LOOK;
   ims_lane_signal(&l->op->lane);
@@ -545,7 +428,7 @@ void ims_layers_set_source(ims_layers *l, ims_layers_source source, void *data) 
 
 bool ims_layers_applies(const ims_layers *l, const ims_digest *digest) {
   for (size_t i = 0; i < l->count; i++)
-    if (ims_digest_equal(&l->layers[i].descriptor->digest, digest))
+    if (ims_digest_equal(&l->layers[i].one.descriptor->digest, digest))
       return l->layers[i].state != LAYER_PRESENT;
   return false;
 }
@@ -555,19 +438,15 @@ size_t ims_layers_count(const ims_layers *l) {
 }
 
 const char *ims_layers_name(const ims_layers *l, size_t i) {
-  return i < l->count ? l->layers[i].name : "";
+  return i < l->count ? l->layers[i].one.name : "";
 }
 
 static void stop(ims_layers *l) {
   for (size_t i = 0; i < l->pipe_count; i++)
     ims_layer_pipe_free(l->pipe[i]);
   l->pipe_count = 0;
-  for (size_t i = 0; i < l->count; i++) {
-    applied_layer *layer = &l->layers[i];
-    ims_apply_free(layer->apply);
-    layer->apply = NULL;
-    ims_dir_file_close(l->op->core, &layer->root_fd);
-  }
+  for (size_t i = 0; i < l->count; i++)
+    ims_layer_apply_stop(&l->layers[i].one);
   ims_stage_discard(l->dir, &l->staging);
   ims_dir_file_close(l->op->core, &l->lock);
 }
@@ -577,10 +456,8 @@ void ims_layers_free(ims_layers *l) {
     return;
   const ims_alloc *alloc = &l->op->core->alloc;
   stop(l);
-  for (size_t i = 0; i < l->count; i++) {
-    imgstore_report_free(l->layers[i].report);
-    ims_layer_record_free(&l->layers[i].record);
-  }
+  for (size_t i = 0; i < l->count; i++)
+    ims_layer_apply_free(&l->layers[i].one);
   ims_rootfs_lease_close(&l->lease);
   ims_layer_form_free(&l->form);
   ims_rootfs_dir_unref(l->dir);
