@@ -14,7 +14,7 @@
 
 typedef struct marking {
   ims_walk walk;
-  const ims_refs *going; /**< references to pass over, or NULL */
+  const ims_refs *going; /**< references to pass over, with all holds, which may go too; or NULL */
   ims_error *err;
 } marking;
 
@@ -43,7 +43,7 @@ static int32_t mark_references(marking *m) {
   if (!rc)
     rc = ims_refs_load(&refs, store, m->err);
   for (size_t i = 0; i < refs.count && !rc; i++) {
-    if (m->going && ims_refs_have(m->going, refs.items[i].name))
+    if (m->going && (ims_ref_is_hold(refs.items[i].name) || ims_refs_have(m->going, refs.items[i].name)))
       continue;
     rc = ims_walk_target(&m->walk, &refs.items[i].target, m->err);
     if (rc)
@@ -177,6 +177,7 @@ int32_t ims_store_prune(imgstore_store *store, imgstore_report *report, ims_erro
 typedef struct removal {
   imgstore_store *store;
   ims_target target;
+  bool whole;     /**< the image itself, and not one of its names */
   ims_refs refs;  /**< those that go */
   ims_walk reach; /**< what they reached */
   imgstore_report *report;
@@ -242,7 +243,8 @@ static int32_t settle_collection(const removal *r, int32_t rc, const ims_error *
 }
 
 static int32_t take_names(removal *r, const char *name, uint32_t flags, ims_error *err) {
-  int32_t rc = ims_holds_allow(r->store, &r->refs, name, flags & IMGSTORE_REMOVE_LOST_INSTANCES, err);
+  int32_t rc = ims_holds_allow(r->store, &r->refs, r->whole ? &r->target : NULL, name,
+                               flags & IMGSTORE_REMOVE_LOST_INSTANCES, err);
   return rc ? rc : remove_refs(r, err);
 }
 
@@ -293,6 +295,7 @@ int32_t ims_store_remove(imgstore_store *store, const char *name, uint32_t flags
     rc = ims_refs_load(&r.refs, store, err);
   ims_refs_hide_holds(&r.refs);
   if (!rc) {
+    r.whole = !ref_name.size;
     choose_refs(&r, ims_buf_text(&ref_name));
     rc = check_choice(&r, name, ims_buf_text(&ref_name), flags, err);
   }

@@ -42,13 +42,16 @@ static int32_t refuse(const imgstore_store *store, const ims_ref *hold, const ch
   return IMGSTORE_ECONFLICT;
 }
 
-/* Those in all, no others, that nothing but going gives a name. */
-static int32_t choose_widows(imgstore_store *store, ims_refs *all, const ims_refs *going, ims_error *err) {
+/* Those in all, no others, of what going or the image (or NULL) reaches and no other name. */
+static int32_t choose_widows(imgstore_store *store, ims_refs *all, const ims_refs *going, const ims_target *image,
+                             ims_error *err) {
   ims_walk lost, kept;
   size_t count = 0;
   ims_walk_init(&lost, store, false);
   ims_walk_init(&kept, store, false);
-  int32_t rc = walk_refs(&lost, all, going, true, err);
+  int32_t rc = image ? ims_walk_target(&lost, image, err) : IMGSTORE_OK;
+  if (!rc)
+    rc = walk_refs(&lost, all, going, true, err);
   if (!rc)
     rc = walk_refs(&kept, all, going, false, err);
   for (size_t i = 0; i < all->count; i++) {
@@ -72,12 +75,13 @@ static bool any_hold(const ims_refs *all) {
   return false;
 }
 
-int32_t ims_holds_allow(imgstore_store *store, const ims_refs *going, const char *what, bool lost_go, ims_error *err) {
+int32_t ims_holds_allow(imgstore_store *store, const ims_refs *going, const ims_target *image, const char *what,
+                        bool lost_go, ims_error *err) {
   ims_refs holds;
   int32_t rc = ims_refs_load(&holds, store, err);
   bool any = !rc && any_hold(&holds);
   if (any)
-    rc = choose_widows(store, &holds, going, err);
+    rc = choose_widows(store, &holds, going, image, err);
   for (size_t i = 0; any && i < holds.count && !rc; i++)
     if (!lost_go || !ims_hold_is_lost(store->core, holds.items[i].name))
       rc = refuse(store, &holds.items[i], what, err);

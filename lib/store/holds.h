@@ -16,10 +16,11 @@ int32_t ims_hold_put(imgstore_store *store, const char *name, const ims_target *
 void ims_refs_hide_holds(ims_refs *refs);
 /**
  * May these references go? Not when an image that is held would have no name any more: IMGSTORE_ECONFLICT, naming the
- * instances. what: as the caller named it. lost_go: holds of rootfs directories that are not there go with them
- * instead. With the store's lock, exclusive.
+ * instances. image: the one that goes as a whole, which may have no name already, or NULL. what: as the caller named
+ * it. lost_go: holds of rootfs directories that are not there go with them instead. With the store's lock, exclusive.
  */
-int32_t ims_holds_allow(imgstore_store *store, const ims_refs *going, const char *what, bool lost_go, ims_error *err);
+int32_t ims_holds_allow(imgstore_store *store, const ims_refs *going, const ims_target *image, const char *what,
+                        bool lost_go, ims_error *err);
 
 /** Whether the rootfs directory that holds is not where it was (rootfs/instance_hold.c). name: of the hold. */
 bool ims_hold_is_lost(const ims_core *core, const char *name);

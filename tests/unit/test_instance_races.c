@@ -258,12 +258,46 @@ static void test_directory_elsewhere_is_gone(void **state) {
   free(away);
 }
 
+/* The name went to another image: the one that is in use is refused and let go by its digest. */
+static void test_held_without_a_name(void **state) {
+  world w;
+  fixture_image other;
+  ims_error err = IMS_ERROR_INIT;
+  world_begin(&w);
+  const char *digest = w.image.target.digest.text;
+  char *scratch = fixture_directory();
+  char *path = strdup(fixture_path(scratch, "there")), *away = strdup(fixture_path(scratch, "away"));
+  ims_rootfs_dir_unref(w.dir);
+  open_dir(&w, path);
+  fixture_image_init(&other, "y");
+  assert_int_equal(fixture_image_put(w.store, &other, "y", NULL), 0);
+  assert_int_equal(world_create(&w, "web", NULL), 0);
+  assert_int_equal(ims_ref_set(w.store, WORLD_IMAGE, NULL, &other.target, NULL), 0);
+  assert_int_equal(ims_store_remove(w.store, digest, 0, NULL, &err), IMGSTORE_ECONFLICT);
+  assert_non_null(strstr(err.message, "web"));
+  assert_int_equal(ims_store_remove(w.store, WORLD_IMAGE, 0, NULL, NULL), 0);
+  assert_int_equal(rename(path, away), 0);
+  assert_int_equal(ims_store_remove(w.store, digest, 0, NULL, NULL), IMGSTORE_ECONFLICT);
+  assert_int_equal(ims_store_remove(w.store, digest, IMGSTORE_REMOVE_LOST_INSTANCES, NULL, NULL), 0);
+  assert_int_equal(world_holds(&w), 0);
+  assert_int_equal(ims_store_remove(w.store, digest, 0, NULL, NULL), IMGSTORE_ENOTFOUND);
+  world_end(&w);
+  fixture_remove(scratch);
+  free(path);
+  free(away);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_published_under_one_lock),       cmocka_unit_test(test_staged_is_left),
-      cmocka_unit_test(test_umount_does_not_wait),           cmocka_unit_test(test_open_does_not_wait_for_a_deletion),
-      cmocka_unit_test(test_held_while_it_is_made),          cmocka_unit_test(test_removed_and_held_at_once),
-      cmocka_unit_test(test_directory_in_the_store_is_gone), cmocka_unit_test(test_directory_elsewhere_is_gone),
+      cmocka_unit_test(test_published_under_one_lock),
+      cmocka_unit_test(test_staged_is_left),
+      cmocka_unit_test(test_umount_does_not_wait),
+      cmocka_unit_test(test_open_does_not_wait_for_a_deletion),
+      cmocka_unit_test(test_held_while_it_is_made),
+      cmocka_unit_test(test_removed_and_held_at_once),
+      cmocka_unit_test(test_directory_in_the_store_is_gone),
+      cmocka_unit_test(test_directory_elsewhere_is_gone),
+      cmocka_unit_test(test_held_without_a_name),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
