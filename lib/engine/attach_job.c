@@ -5,15 +5,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/text.h"
 #include "engine/attachment.h"
+#include "engine/job_client.h"
 #include "engine/referrer_tag.h"
 #include "engine/registry_handle.h"
 #include "engine/resolve_name.h"
 #include "oci/compose.h"
 #include "oci/mediatype.h"
 
-enum { CLIENT_INTERVAL = 20, MANIFEST_MAX = 4 << 20 };
+enum { MANIFEST_MAX = 4 << 20 };
 enum { STAGE_RESOLVE, STAGE_CONTENT, STAGE_MANIFEST, STAGE_LIST, STAGE_DONE };
 
 typedef struct attach_job {
@@ -21,6 +21,7 @@ typedef struct attach_job {
   imgstore_attachment *attachment;
   imgstore_registry *registry;
   ims_client *client;
+  ims_job_listener listener;
   imgstore_reference *reference;
   ims_resolver resolver;
   ims_referrer_tag tag;
@@ -224,10 +225,7 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
 
 static int32_t timeout(imgstore_operation *op, int64_t now) {
   attach_job *j = job_of(op);
-  int32_t wait = ims_client_timeout(j->client, now), due = ims_referrer_tag_timeout(&j->tag, now);
-  if (ims_client_fd(j->client) < 0 && (wait < 0 || wait > CLIENT_INTERVAL))
-    wait = CLIENT_INTERVAL;
-  return due >= 0 && (wait < 0 || due < wait) ? due : wait;
+  return ims_sooner(ims_client_timeout(j->client, now), ims_referrer_tag_timeout(&j->tag, now));
 }
 
 static void end(imgstore_operation *op, int32_t result) {
@@ -256,39 +254,18 @@ static void destroy(imgstore_operation *op) {
 
 static const ims_job attach_operation = {advance, timeout, end, destroy};
 
-static void send_event(attach_job *j, int32_t type, const char *digest, const char *text, uint64_t done,
-                       uint64_t total) {
-  if (!j->failed && ims_operation_event(&j->op, type, IMGSTORE_OBJECT_NONE, digest, text, done, total))
-    j->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_retry(void *data, const char *object, const char *why, uint32_t delay) {
-  send_event(data, IMGSTORE_EVENT_RETRY, object, why, 0, delay);
-}
-
-static void on_warning(void *data, const char *text) {
-  send_event(data, IMGSTORE_EVENT_WARNING, NULL, text, 0, 0);
-}
-
-static void on_rate(void *data, uint64_t left, uint64_t limit) {
-  send_event(data, IMGSTORE_EVENT_RATE_LIMIT, NULL, NULL, left, limit);
-}
-
 static int32_t setup(attach_job *j, const char *reference, const imgstore_attach_options *options) {
-  const ims_client_events events = {j, on_retry, on_warning, on_rate};
-  const char *host = j->registry->own->host;
   ims_error *err = &j->op.err;
-  int32_t rc = ims_client_new(&j->client, j->registry, &events, &j->op.cancelled, err);
-  if (!rc) {
+  j->listener = (ims_job_listener){.op = &j->op, .failed = &j->failed};
+  int32_t rc = ims_job_client_open(&j->client, &j->listener, j->registry);
+  if (!rc)
     ims_client_distrust_mirrors(j->client); /* what a tag stands for is the registry's to say when it is changed */
-    rc = ims_operation_watch(&j->op, ims_client_fd(j->client), err);
-  }
   if (!rc && !(j->op.report = ims_report_new(&j->op.core->alloc)))
     rc = ims_fail_nomem(err);
   if (!rc)
     rc = ims_reference_parse(&j->reference, &j->op.core->alloc, reference, err);
-  if (!rc && !ims_equal_fold(strcmp(host, "index.docker.io") == 0 ? "docker.io" : host, j->reference->host))
-    rc = ims_fail(err, IMGSTORE_EINVALID, "%s: is not on registry %s", j->reference->name, host);
+  if (!rc)
+    rc = ims_check_host(j->reference, j->registry, err);
   if (!rc)
     rc = ims_resolver_start(&j->resolver, &j->op, j->client, j->reference, options->platform, !options->platform);
   return rc;

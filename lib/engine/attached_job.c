@@ -4,14 +4,13 @@
  */
 #include <string.h>
 
-#include "base/text.h"
 #include "engine/attached.h"
+#include "engine/job_client.h"
 #include "engine/registry_handle.h"
 #include "engine/resolve_name.h"
 #include "engine/trust.h"
 #include "oci/attached_kind.h"
 
-enum { CLIENT_INTERVAL = 20 };
 enum { JOB_LIST, JOB_TRUST, JOB_READ };
 
 typedef struct attached_job {
@@ -19,6 +18,7 @@ typedef struct attached_job {
   int what;
   imgstore_registry *registry;
   ims_client *client;
+  ims_job_listener listener;
   imgstore_reference *reference;
   ims_resolver resolver;
   ims_finder finder;
@@ -119,11 +119,7 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
 }
 
 static int32_t timeout(imgstore_operation *op, int64_t now) {
-  attached_job *j = job_of(op);
-  int32_t wait = ims_client_timeout(j->client, now);
-  if (ims_client_fd(j->client) < 0 && (wait < 0 || wait > CLIENT_INTERVAL))
-    wait = CLIENT_INTERVAL;
-  return wait;
+  return ims_client_timeout(job_of(op)->client, now);
 }
 
 static void end(imgstore_operation *op, int32_t result) {
@@ -160,24 +156,6 @@ imgstore_attached *ims_operation_attached(const imgstore_operation *op) {
 /* --- starting -------------------------------------------------------------------------------------------------------
  */
 
-static void send_event(attached_job *j, int32_t type, const char *digest, const char *text, uint64_t done,
-                       uint64_t total) {
-  if (!j->failed && ims_operation_event(&j->op, type, IMGSTORE_OBJECT_NONE, digest, text, done, total))
-    j->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_retry(void *data, const char *object, const char *why, uint32_t delay) {
-  send_event(data, IMGSTORE_EVENT_RETRY, object, why, 0, delay);
-}
-
-static void on_warning(void *data, const char *text) {
-  send_event(data, IMGSTORE_EVENT_WARNING, NULL, text, 0, 0);
-}
-
-static void on_rate(void *data, uint64_t left, uint64_t limit) {
-  send_event(data, IMGSTORE_EVENT_RATE_LIMIT, NULL, NULL, left, limit);
-}
-
 static int32_t job_new(attached_job **out, int what, imgstore_registry *registry, imgstore_event_fn progress,
                        void *progress_data, ims_error *err) {
   *out = NULL;
@@ -189,12 +167,10 @@ static int32_t job_new(attached_job **out, int what, imgstore_registry *registry
     ims_free(&registry->core->alloc, j);
     return rc;
   }
-  const ims_client_events events = {j, on_retry, on_warning, on_rate};
+  j->listener = (ims_job_listener){.op = &j->op, .failed = &j->failed};
   j->what = what;
   j->registry = ims_registry_ref(registry);
-  rc = ims_client_new(&j->client, registry, &events, &j->op.cancelled, &j->op.err);
-  if (!rc)
-    rc = ims_operation_watch(&j->op, ims_client_fd(j->client), &j->op.err);
+  rc = ims_job_client_open(&j->client, &j->listener, registry);
   *out = j;
   return rc;
 }
@@ -212,13 +188,10 @@ static int32_t job_done(attached_job *j, int32_t rc, imgstore_operation **op, im
 
 /* A client may not have come to be: then there is nothing to drive. */
 static int32_t name_image(attached_job *j, const char *reference, const char *platform, bool top_only) {
-  const char *host = j->registry->own->host;
   int32_t rc = ims_reference_parse(&j->reference, &j->op.core->alloc, reference, &j->op.err);
-  if (rc)
-    return rc;
-  if (!ims_equal_fold(strcmp(host, "index.docker.io") == 0 ? "docker.io" : host, j->reference->host))
-    return ims_fail(&j->op.err, IMGSTORE_EINVALID, "%s: is not on registry %s", j->reference->name, host);
-  return ims_resolver_start(&j->resolver, &j->op, j->client, j->reference, platform, top_only);
+  if (!rc)
+    rc = ims_check_host(j->reference, j->registry, &j->op.err);
+  return rc ? rc : ims_resolver_start(&j->resolver, &j->op, j->client, j->reference, platform, top_only);
 }
 
 int32_t ims_attached_list_start(imgstore_operation **op, imgstore_registry *registry, const char *reference,

@@ -5,12 +5,11 @@
 
 #include <string.h>
 
-#include "base/text.h"
 #include "engine/archive_store.h"
 #include "engine/image.h"
 #include "engine/layers.h"
 
-enum { MAX_ACTIVE = 6, MAX_ROOTS = 4096, CLIENT_INTERVAL = 20 };
+enum { MAX_ACTIVE = 6, MAX_ROOTS = 4096 };
 
 static bring *bring_of(imgstore_operation *op) {
   return (bring *)op;
@@ -200,21 +199,15 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
   }
 }
 
-static int32_t sooner(int32_t a, int32_t b) {
-  return a < 0 ? b : b < 0 || a < b ? a : b;
-}
-
 static int32_t timeout(imgstore_operation *op, int64_t now) {
   bring *b = bring_of(op);
   int32_t wait = b->client ? ims_client_timeout(b->client, now) : -1;
-  if (b->client && ims_client_fd(b->client) < 0)
-    wait = sooner(wait, CLIENT_INTERVAL);
   for (size_t i = b->transfers_done; i < b->transfer_count; i++)
-    wait = sooner(wait, ims_transfer_timeout(b->transfers[i], now));
+    wait = ims_sooner(wait, ims_transfer_timeout(b->transfers[i], now));
   if (b->unpacker && op->progress && !ims_unpacker_is_idle(b->unpacker))
-    wait = sooner(wait, IMS_PROGRESS_INTERVAL);
+    wait = ims_sooner(wait, IMS_PROGRESS_INTERVAL);
   if (b->layers)
-    wait = sooner(wait, ims_layers_timeout(b->layers));
+    wait = ims_sooner(wait, ims_layers_timeout(b->layers));
   return wait;
 }
 
@@ -294,39 +287,10 @@ int32_t bring_add_root(bring *b, const char *name, const imgstore_descriptor *de
  * ------------------------------------------------------------------------------------------------------------------------
  */
 
-static void on_retry(void *data, const char *object, const char *why, uint32_t delay) {
-  bring *b = data;
-  const bool is_digest = strchr(object, ':') && !strchr(object, '/');
-  if (!b->failed &&
-      ims_operation_event(&b->op, IMGSTORE_EVENT_RETRY, is_digest ? IMGSTORE_OBJECT_LAYER : IMGSTORE_OBJECT_MANIFEST,
-                          object, why, 0, delay))
-    b->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_warning(void *data, const char *text) {
-  bring *b = data;
-  if (!b->failed && ims_operation_event(&b->op, IMGSTORE_EVENT_WARNING, IMGSTORE_OBJECT_NONE, NULL, text, 0, 0))
-    b->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_rate(void *data, uint64_t left, uint64_t limit) {
-  bring *b = data;
-  if (!b->failed &&
-      ims_operation_event(&b->op, IMGSTORE_EVENT_RATE_LIMIT, IMGSTORE_OBJECT_NONE, NULL, NULL, left, limit))
-    b->failed = IMGSTORE_ECALLBACK;
-}
-
-static int32_t check_host(const imgstore_reference *reference, const imgstore_registry *registry, ims_error *err) {
-  const char *host = imgstore_registry_host(registry);
-  if (ims_equal_fold(strcmp(host, "index.docker.io") == 0 ? "docker.io" : host, reference->host))
-    return IMGSTORE_OK;
-  return ims_fail(err, IMGSTORE_EINVALID, "%s: is not on registry %s", reference->name, host);
-}
-
 static int32_t setup_pull(bring *b, imgstore_registry *registry, const char *reference,
                           const imgstore_pull_options *options, const imgstore_unpack_options *unpack) {
   ims_error *err = &b->op.err;
-  const ims_client_events events = {b, on_retry, on_warning, on_rate};
+  b->listener = (ims_job_listener){.op = &b->op, .failed = &b->failed, .moves_blobs = true};
   b->all_platforms = options->flags & IMGSTORE_PULL_ALL_PLATFORMS;
   b->platform_required = options->platform != NULL;
   if (options->policy)
@@ -335,11 +299,9 @@ static int32_t setup_pull(bring *b, imgstore_registry *registry, const char *ref
   if (!rc)
     rc = ims_platform_parse(&b->platform, options->platform, err);
   if (!rc)
-    rc = check_host(b->reference, registry, err);
+    rc = ims_check_host(b->reference, registry, err);
   if (!rc)
-    rc = ims_client_new(&b->client, registry, &events, &b->op.cancelled, err);
-  if (!rc)
-    rc = ims_operation_watch(&b->op, ims_client_fd(b->client), err);
+    rc = ims_job_client_open(&b->client, &b->listener, registry);
   if (!rc && options->unpack_to)
     rc = ims_unpacker_new(&b->unpacker, &b->op, b->store, options->unpack_to, unpack, err);
   if (!rc && options->layers_to)

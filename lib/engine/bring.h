@@ -7,8 +7,7 @@
 #ifndef IMS_ENGINE_BRING_H
 #define IMS_ENGINE_BRING_H
 
-#include "engine/client.h"
-#include "engine/operation.h"
+#include "engine/job_client.h"
 #include "engine/transfer.h"
 #include "engine/trust.h"
 #include "engine/unpacker.h"
@@ -51,6 +50,7 @@ struct bring {
   imgstore_store *store;
   imgstore_store *source; /**< another store, or NULL: a registry */
   ims_client *client;
+  ims_job_listener listener;
   imgstore_reference *reference; /**< of a pull */
   ims_lease lease;
   bool all_platforms;

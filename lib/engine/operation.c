@@ -81,6 +81,10 @@ void ims_operation_forget(imgstore_operation *op, int fd) {
   epoll_ctl(op->epoll_fd, EPOLL_CTL_DEL, fd, &unused); /* fails when it was not watched */
 }
 
+int32_t ims_sooner(int32_t a, int32_t b) {
+  return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 /* Makes the operation's descriptor readable when the job's next deadline passes. */
 static void arm_timer(imgstore_operation *op, int32_t timeout) {
   struct itimerspec spec;

@@ -61,6 +61,8 @@ int32_t ims_operation_watch(imgstore_operation *op, int fd, ims_error *err);
  */
 int32_t ims_operation_await(imgstore_operation *op, int fd, bool write, ims_error *err);
 void ims_operation_forget(imgstore_operation *op, int fd);
+/** The sooner of two timeouts in milliseconds, of which -1 is never. */
+int32_t ims_sooner(int32_t a, int32_t b);
 /** The public calls. */
 int32_t ims_operation_step(imgstore_operation *op, int32_t timeout);
 void ims_operation_free(imgstore_operation *op);

@@ -5,12 +5,10 @@
 
 #include <string.h>
 
-#include "base/text.h"
 #include "engine/archive_store.h"
 #include "engine/registry_handle.h"
 
 enum { STAGE_BEGIN, STAGE_LOOK, STAGE_GRAPH, STAGE_BLOBS, STAGE_MANIFESTS };
-enum { CLIENT_INTERVAL = 20 };
 
 static publish *publish_of(imgstore_operation *op) {
   return (publish *)op;
@@ -160,21 +158,16 @@ static int32_t advance(imgstore_operation *op, int64_t now) {
   return rc == IMGSTORE_EAGAIN && p->failed ? p->failed : rc;
 }
 
-static int32_t sooner(int32_t a, int32_t b) {
-  return a < 0 ? b : b < 0 || a < b ? a : b;
-}
-
 static int32_t client_timeout(ims_client *client, int64_t now) {
-  int32_t wait = client ? ims_client_timeout(client, now) : -1;
-  return client && ims_client_fd(client) < 0 ? sooner(wait, CLIENT_INTERVAL) : wait;
+  return client ? ims_client_timeout(client, now) : -1;
 }
 
 static int32_t timeout(imgstore_operation *op, int64_t now) {
   publish *p = publish_of(op);
-  int32_t wait = sooner(client_timeout(p->source, now), client_timeout(p->client, now));
+  int32_t wait = ims_sooner(client_timeout(p->source, now), client_timeout(p->client, now));
   if (p->archive)
-    wait = sooner(wait, publish_archive_timeout(p->archive));
-  return p->blobs_busy && op->progress ? sooner(wait, IMS_PROGRESS_INTERVAL) : wait;
+    wait = ims_sooner(wait, publish_archive_timeout(p->archive));
+  return p->blobs_busy && op->progress ? ims_sooner(wait, IMS_PROGRESS_INTERVAL) : wait;
 }
 
 static void end(imgstore_operation *op, int32_t result) {
@@ -216,48 +209,13 @@ static void destroy(imgstore_operation *op) {
 
 static const ims_job publish_job = {advance, timeout, end, destroy};
 
-static void on_retry(void *data, const char *object, const char *why, uint32_t delay) {
-  publish *p = data;
-  const bool is_digest = strchr(object, ':') && !strchr(object, '/');
-  if (!p->failed &&
-      ims_operation_event(&p->op, IMGSTORE_EVENT_RETRY, is_digest ? IMGSTORE_OBJECT_LAYER : IMGSTORE_OBJECT_MANIFEST,
-                          object, why, 0, delay))
-    p->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_warning(void *data, const char *text) {
-  publish *p = data;
-  if (!p->failed && ims_operation_event(&p->op, IMGSTORE_EVENT_WARNING, IMGSTORE_OBJECT_NONE, NULL, text, 0, 0))
-    p->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_rate(void *data, uint64_t left, uint64_t limit) {
-  publish *p = data;
-  if (!p->failed &&
-      ims_operation_event(&p->op, IMGSTORE_EVENT_RATE_LIMIT, IMGSTORE_OBJECT_NONE, NULL, NULL, left, limit))
-    p->failed = IMGSTORE_ECALLBACK;
-}
-
 /* --- setting it up ---------------------------------------------------------------------------------------------------
  */
-
-int32_t ims_check_host(const imgstore_reference *reference, const imgstore_registry *registry, ims_error *err) {
-  const char *host = imgstore_registry_host(registry);
-  if (ims_equal_fold(strcmp(host, "index.docker.io") == 0 ? "docker.io" : host, reference->host))
-    return IMGSTORE_OK;
-  return ims_fail(err, IMGSTORE_EINVALID, "%s: is not on registry %s", reference->name, host);
-}
 
 static int32_t parse_place(imgstore_reference **reference, publish *p, const char *text,
                            const imgstore_registry *registry) {
   int32_t rc = ims_reference_parse(reference, &p->op.core->alloc, text, &p->op.err);
   return rc ? rc : ims_check_host(*reference, registry, &p->op.err);
-}
-
-static int32_t open_client(publish *p, ims_client **client, imgstore_registry *registry) {
-  const ims_client_events events = {p, on_retry, on_warning, on_rate};
-  int32_t rc = ims_client_new(client, registry, &events, &p->op.cancelled, &p->op.err);
-  return rc ? rc : ims_operation_watch(&p->op, ims_client_fd(*client), &p->op.err);
 }
 
 /* The manifest that the graph begins with. */
@@ -279,7 +237,7 @@ static int32_t set_source(publish *p, const ims_publish_setup *s) {
     return IMGSTORE_OK;
   }
   int32_t rc = parse_place(&p->from, p, s->name, s->source);
-  return rc ? rc : open_client(p, &p->source, s->source);
+  return rc ? rc : ims_job_client_open(&p->source, &p->listener, s->source);
 }
 
 static int32_t add_places(publish *p, const ims_publish_setup *s) {
@@ -301,7 +259,7 @@ static int32_t set_destination(publish *p, const ims_publish_setup *s) {
   if (!rc)
     rc = keep_name(p, p->to->name);
   if (!rc)
-    rc = open_client(p, &p->client, s->registry);
+    rc = ims_job_client_open(&p->client, &p->listener, s->registry);
   if (rc)
     return rc;
   ims_client_distrust_mirrors(p->client); /* nothing is pushed to them: what they have says nothing */
@@ -309,6 +267,7 @@ static int32_t set_destination(publish *p, const ims_publish_setup *s) {
 }
 
 static int32_t set_up(publish *p, const ims_publish_setup *s) {
+  p->listener = (ims_job_listener){.op = &p->op, .failed = &p->failed, .moves_blobs = true};
   p->all_platforms = s->all_platforms;
   p->dry_run = s->dry_run;
   p->skip_same = s->skip_same;

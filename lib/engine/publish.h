@@ -9,8 +9,7 @@
 #ifndef IMS_ENGINE_PUBLISH_H
 #define IMS_ENGINE_PUBLISH_H
 
-#include "engine/client.h"
-#include "engine/operation.h"
+#include "engine/job_client.h"
 #include "engine/relay.h"
 #include "imgstore/publish.h"
 #include "oci/manifest.h"
@@ -64,6 +63,7 @@ struct publish {
   imgstore_operation op; /**< first member */
   imgstore_store *store; /**< the source, or */
   ims_lease lease;
+  ims_job_listener listener;
   ims_client *source; /**< the source's client */
   imgstore_reference *from;
   char *name;         /**< what the source is called in messages */
@@ -114,8 +114,6 @@ typedef struct ims_publish_setup {
 } ims_publish_setup;
 
 int32_t ims_publish_start(imgstore_operation **op, const ims_publish_setup *setup, ims_error *err);
-/** Errors: IMGSTORE_EINVALID (the reference is of another registry). */
-int32_t ims_check_host(const imgstore_reference *reference, const imgstore_registry *registry, ims_error *err);
 /** Pushes what name stands for in the store; options: complete. */
 int32_t ims_push_start(imgstore_operation **op, imgstore_store *store, imgstore_registry *registry, const char *name,
                        const imgstore_push_options *options, ims_error *err);

@@ -37,7 +37,7 @@ static void on_deleted(void *data, int32_t code, const ims_document *document, c
   delete_job *d = data;
   bool named = d->next == STEP_NAMED;
   ims_registry_job_answered(&d->base);
-  if (code && err->http_status == 404 && d->base.retried)
+  if (code && err->http_status == 404 && d->base.listener.retried)
     code = IMGSTORE_OK; /* done by a try whose answer was lost */
   if (!code) {
     code = report(d);

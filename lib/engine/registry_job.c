@@ -41,26 +41,6 @@ static void destroy(imgstore_operation *op) {
 
 static const ims_job registry_job_type = {advance, timeout, end, destroy};
 
-static void tell(ims_registry_job *j, int32_t type, const char *object, const char *text, uint64_t done,
-                 uint64_t total) {
-  if (!j->failed && ims_operation_event(&j->op, type, IMGSTORE_OBJECT_NONE, object, text, done, total))
-    j->failed = IMGSTORE_ECALLBACK;
-}
-
-static void on_retry(void *data, const char *object, const char *why, uint32_t delay) {
-  ims_registry_job *j = data;
-  j->retried = true;
-  tell(j, IMGSTORE_EVENT_RETRY, object, why, 0, delay);
-}
-
-static void on_warning(void *data, const char *text) {
-  tell(data, IMGSTORE_EVENT_WARNING, NULL, text, 0, 0);
-}
-
-static void on_rate(void *data, uint64_t left, uint64_t limit) {
-  tell(data, IMGSTORE_EVENT_RATE_LIMIT, NULL, NULL, left, limit);
-}
-
 int32_t ims_registry_job_new(ims_registry_job **job, size_t size, imgstore_registry *registry,
                              const imgstore_registry_job_options *options, int32_t (*step)(ims_registry_job *job),
                              void (*clean)(ims_registry_job *job), ims_error *err) {
@@ -75,18 +55,15 @@ int32_t ims_registry_job_new(ims_registry_job **job, size_t size, imgstore_regis
     ims_free(a, j);
     return rc;
   }
-  const ims_client_events events = {j, on_retry, on_warning, on_rate};
+  j->listener = (ims_job_listener){.op = &j->op, .failed = &j->failed};
   j->step = step;
   j->clean = clean;
   j->op.report = ims_report_new(a);
-  rc = j->op.report ? ims_client_new(&j->client, registry, &events, &j->op.cancelled, err) : ims_fail_nomem(err);
-  if (!rc)
-    rc = ims_operation_watch(&j->op, ims_client_fd(j->client), err);
+  rc = j->op.report ? ims_job_client_open(&j->client, &j->listener, registry) : ims_fail_nomem(&j->op.err);
   if (rc)
-    ims_operation_free(&j->op);
-  else
-    *job = j;
-  return rc;
+    return ims_registry_job_drop(j, rc, err);
+  *job = j;
+  return IMGSTORE_OK;
 }
 
 int32_t ims_registry_job_drop(ims_registry_job *job, int32_t rc, ims_error *err) {
@@ -109,7 +86,7 @@ void ims_registry_job_fail(ims_registry_job *job, int32_t code, const ims_error 
 }
 
 int32_t ims_registry_job_sent(ims_registry_job *job, int32_t rc) {
-  job->retried = false;
+  job->listener.retried = false;
   return rc ? rc : IMGSTORE_EAGAIN;
 }
 

@@ -7,8 +7,7 @@
 #ifndef IMS_ENGINE_REGISTRY_JOB_H
 #define IMS_ENGINE_REGISTRY_JOB_H
 
-#include "engine/client.h"
-#include "engine/operation.h"
+#include "engine/job_client.h"
 
 typedef struct ims_registry_job ims_registry_job;
 
@@ -16,9 +15,9 @@ typedef struct ims_registry_job ims_registry_job;
 struct ims_registry_job {
   imgstore_operation op; /**< first member; its report is there from the start */
   ims_client *client;
-  ims_fetch *fetch; /**< the request under way, or NULL */
-  int32_t failed;   /**< the job is over with this code; op.err is set */
-  bool retried;     /**< the request was sent more than once */
+  ims_fetch *fetch;          /**< the request under way, or NULL */
+  int32_t failed;            /**< the job is over with this code; op.err is set */
+  ims_job_listener listener; /**< retried: the request was sent more than once */
   /** Starts the next request and returns IMGSTORE_EAGAIN, or says what the job came to. */
   int32_t (*step)(ims_registry_job *job);
   /** Frees what the kind of job owns. */
