@@ -44,9 +44,9 @@ enum {
 };
 enum {
   /** The payload's docker-reference must be of the repository that was asked for; its tag does not matter. Bundles,
-      which carry no name, count. */
+      which carry no name, count: a key that makes them should sign images of one repository only. */
   IMGSTORE_IDENTITY_REPOSITORY = 0,
-  /** By tag: the docker-reference must have that tag as well. By digest: as REPOSITORY. Bundles count. */
+  /** By tag: the docker-reference must have that tag as well. By digest: the same repository. Bundles do not count. */
   IMGSTORE_IDENTITY_EXACT = 1,
   /** The docker-reference does not matter: an image that the key signed under one name is taken under any other. */
   IMGSTORE_IDENTITY_ANY = 2

@@ -46,6 +46,10 @@ static int32_t not_a_key(const char *pem, size_t size, const char *name, ims_err
   return ims_fail(err, IMGSTORE_EFORMAT, "%s: is not a public key in PEM", name);
 }
 
+static int32_t wrong_kind(const char *name, ims_error *err) {
+  return ims_fail(err, IMGSTORE_EUNSUPPORTED, "%s: neither an RSA key nor one on P-256, P-384 or P-521", name);
+}
+
 /* Fills kind, der and id from what mbedTLS has read. */
 static int32_t take_key(ims_key *key, const ims_alloc *alloc, mbedtls_pk_context *pk, ims_error *err) {
   uint8_t der[DER_MAX];
@@ -64,7 +68,7 @@ static int32_t take_key(ims_key *key, const ims_alloc *alloc, mbedtls_pk_context
     if ((size_t)size > curves[i].size && memcmp(start, curves[i].start, curves[i].size) == 0)
       memcpy(key->kind, curves[i].kind, strlen(curves[i].kind) + 1);
   if (!key->kind[0])
-    return ims_fail(err, IMGSTORE_EUNSUPPORTED, "%s: neither an RSA key nor one on P-256, P-384 or P-521", key->name);
+    return wrong_kind(key->name, err);
   key->der = ims_malloc(alloc, (size_t)size);
   if (!key->der)
     return ims_fail_nomem(err);
@@ -83,7 +87,9 @@ static int32_t read_pem(ims_key *key, const ims_alloc *alloc, const char *pem, s
     return ims_fail_nomem(err);
   mbedtls_pk_init(&pk);
   int failed = mbedtls_pk_parse_public_key(&pk, (const unsigned char *)text, size + 1);
-  int32_t rc = failed ? not_a_key(pem, size, key->name, err) : take_key(key, alloc, &pk, err);
+  int32_t rc = failed == MBEDTLS_ERR_PK_UNKNOWN_PK_ALG ? wrong_kind(key->name, err) /* Ed25519 is one */
+               : failed                                ? not_a_key(pem, size, key->name, err)
+                                                       : take_key(key, alloc, &pk, err);
   mbedtls_pk_free(&pk);
   ims_free(alloc, text);
   return rc;

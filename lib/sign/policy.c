@@ -61,9 +61,16 @@ void ims_policy_unref(imgstore_policy *policy) {
 /* --- rules ----------------------------------------------------------------------------------------------------------
  */
 
+/* The first size bytes of two names; their hosts have no case, what comes after them has. */
+static bool has_same_start(const char *a, const char *b, size_t size) {
+  const char *slash = memchr(b, '/', size);
+  size_t host = slash ? (size_t)(slash - b) : size;
+  return strlen(a) >= size && ims_equal_fold_n(a, host, b, host) && memcmp(a + host, b + host, size - host) == 0;
+}
+
 static ims_scope *find_scope(const imgstore_policy *policy, const char *name, size_t size) {
   for (size_t i = 0; i < policy->count; i++)
-    if (strlen(policy->scopes[i]->name) == size && memcmp(policy->scopes[i]->name, name, size) == 0)
+    if (strlen(policy->scopes[i]->name) == size && has_same_start(policy->scopes[i]->name, name, size))
       return policy->scopes[i];
   return NULL;
 }
@@ -189,11 +196,16 @@ static const ims_scope *find_path(const imgstore_policy *policy, const imgstore_
   return NULL;
 }
 
+/* "*.DOMAIN:PORT", then "*.DOMAIN", which is for every port. */
 static const ims_scope *find_wildcard(const imgstore_policy *policy, const char *host) {
   char name[512];
   for (const char *dot = strchr(host, '.'); dot; dot = strchr(dot + 1, '.')) {
     int size = snprintf(name, sizeof name, "*%s", dot);
-    const ims_scope *scope = size > 0 && (size_t)size < sizeof name ? find_scope(policy, name, (size_t)size) : NULL;
+    if (size < 0 || (size_t)size >= sizeof name)
+      continue;
+    const ims_scope *scope = find_scope(policy, name, (size_t)size);
+    if (!scope)
+      scope = find_scope(policy, name, strcspn(name, ":"));
     if (scope)
       return scope;
   }
@@ -220,7 +232,7 @@ static bool has_tag_or_digest(const char *name) {
 }
 
 static bool same_repository(const imgstore_reference *a, const imgstore_reference *b) {
-  return strcmp(a->host, b->host) == 0 && strcmp(a->repository, b->repository) == 0;
+  return ims_equal_fold(a->host, b->host) && strcmp(a->repository, b->repository) == 0;
 }
 
 static bool same_text(const char *a, const char *b) {
@@ -251,13 +263,20 @@ static bool matches_given(const ims_requirement *r, const imgstore_reference *cl
   return matches;
 }
 
+/* prefix: HOST, with its port, or HOST/PATH. */
+static bool is_below(const imgstore_reference *reference, const char *prefix, size_t size) {
+  size_t repository = strlen(reference->host) + 1 + strlen(reference->repository);
+  return size <= repository && has_same_start(reference->name, prefix, size) &&
+         (size == repository || reference->name[size] == '/');
+}
+
 /* The name that was asked for with its prefix replaced, when it has that prefix. */
 static bool matches_remapped(const ims_requirement *r, const imgstore_reference *claimed, const char *text,
                              const imgstore_reference *wanted, const ims_alloc *alloc) {
   char name[2048];
   imgstore_reference *remapped;
   size_t prefix = strlen(r->identity_name);
-  if (strncmp(wanted->name, r->identity_name, prefix) != 0 || !strchr("/:@", wanted->name[prefix]))
+  if (!is_below(wanted, r->identity_name, prefix))
     return is_exact_or_by_digest(claimed, text, wanted);
   int size = snprintf(name, sizeof name, "%s%s", r->identity_signed_prefix, wanted->name + prefix);
   if (size < 0 || (size_t)size >= sizeof name || ims_reference_parse(&remapped, alloc, name, NULL) != IMGSTORE_OK)

@@ -45,14 +45,14 @@ bool ims_trial_wants(const ims_trial *t) {
   return wants && t->seen < IMS_TRIAL_SIGNATURES_MAX;
 }
 
-/* A signature that would count but for its identity. */
+/* A signature that would count but for its identity. Bundles carry none: what wants to see more of a name than the
+   repository cannot take them. */
 static bool vouches(ims_trial *t, const ims_requirement *r, const ims_evidence *e, ims_proof *proof) {
   if (proof->verdict != IMS_PROOF_GOOD)
     return false;
   bool named = e->form == IMS_EVIDENCE_SIMPLE;
-  bool wants_name = r->identity != IMGSTORE_IDENTITY_ANY && r->identity != IMGSTORE_IDENTITY_REPOSITORY &&
-                    r->identity != IMGSTORE_IDENTITY_EXACT;
-  if (named ? ims_identity_matches(r, t->reference, &proof->claim, &t->policy->alloc) : !wants_name)
+  bool takes_nameless = r->identity == IMGSTORE_IDENTITY_ANY || r->identity == IMGSTORE_IDENTITY_REPOSITORY;
+  if (named ? ims_identity_matches(r, t->reference, &proof->claim, &t->policy->alloc) : takes_nameless)
     return true;
   if (named)
     ims_proof_set(proof, IMS_PROOF_OTHER_IMAGE, "it is for \"%.120s\"", proof->claim.identity);

@@ -86,9 +86,44 @@ static void test_scopes(void **state) {
   check_scope(policy, "a.example.com/b", "*.example.com");
   check_scope(policy, "a.b.example.com/b", "*.example.com");
   check_scope(policy, "a.b.example.com:5000/b", "*.b.example.com:5000");
+  check_scope(policy, "c.example.com:5000/b", "*.example.com");
+  check_scope(policy, "A.B.Example.COM:5000/b", "*.b.example.com:5000");
+  check_scope(policy, "DOCKER.io/library/alpine:3", "docker.io/library/alpine:3");
   check_scope(policy, "[::1]:5000/a/b/c:d", "[::1]:5000/a");
   check_scope(policy, "quay.io/a", "");
   imgstore_policy_free(policy);
+}
+
+static void test_host_names_have_no_case(void **state) {
+  imgstore_policy *policy = new_policy();
+  assert_int_equal(imgstore_policy_add_rule(policy, "Registry.Test/team", NULL, NULL, NULL), IMGSTORE_OK);
+  assert_int_equal(imgstore_policy_add_rule(policy, "registry.test/team", NULL, NULL, NULL), IMGSTORE_OK);
+  assert_int_equal(policy->count, 1);
+  check_scope(policy, "REGISTRY.test/team/app", "Registry.Test/team");
+  check_scope(policy, "registry.test:443/team/app", NULL); /* the port is a part of the name */
+  imgstore_policy_free(policy);
+}
+
+static void check_remap(const char *name, const char *claimed, bool matches) {
+  ims_requirement r = {.identity = IMS_IDENTITY_REMAP};
+  char prefix[] = "a.test/team", signed_prefix[] = "b.test/x";
+  ims_claim claim = {0};
+  imgstore_reference *reference = reference_of(name);
+  r.identity_name = prefix;
+  r.identity_signed_prefix = signed_prefix;
+  snprintf(claim.identity, sizeof claim.identity, "%s", claimed);
+  assert_int_equal(ims_identity_matches(&r, reference, &claim, &ims_alloc_default), matches);
+  imgstore_reference_unref(reference);
+}
+
+static void test_remapping(void **state) {
+  check_remap("a.test/team/app:1", "b.test/x/app:1", true);
+  check_remap("A.test/team/app:1", "b.test/x/app:1", true);
+  check_remap("a.test/team:1", "b.test/x:1", true);
+  check_remap("a.test/team/app:1", "a.test/team/app:1", false);
+  check_remap("a.test/teams/app:1", "b.test/xs/app:1", false);
+  check_remap("a.test/teams/app:1", "a.test/teams/app:1", true);
+  check_remap("a.test:5000/team/app:1", "a.test:5000/team/app:1", true);
 }
 
 static void test_wrong_scopes_and_rules(void **state) {
@@ -424,10 +459,16 @@ static void test_no_memory(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_scopes),    cmocka_unit_test(test_wrong_scopes_and_rules),
-      cmocka_unit_test(test_trials),    cmocka_unit_test(test_file),
-      cmocka_unit_test(test_cut_files), cmocka_unit_test(test_too_much),
-      cmocka_unit_test(test_kinds),     cmocka_unit_test(test_failing_calls),
+      cmocka_unit_test(test_host_names_have_no_case),
+      cmocka_unit_test(test_remapping),
+      cmocka_unit_test(test_scopes),
+      cmocka_unit_test(test_wrong_scopes_and_rules),
+      cmocka_unit_test(test_trials),
+      cmocka_unit_test(test_file),
+      cmocka_unit_test(test_cut_files),
+      cmocka_unit_test(test_too_much),
+      cmocka_unit_test(test_kinds),
+      cmocka_unit_test(test_failing_calls),
       cmocka_unit_test(test_no_memory),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

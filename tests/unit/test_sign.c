@@ -71,9 +71,9 @@ static void test_keys_that_are_not_keys(void **state) {
   check_refused(key_certificate, strlen(key_certificate), IMGSTORE_EFORMAT, "certificate");
   check_refused("hello", 5, IMGSTORE_EFORMAT, "not a public key");
   check_refused("", 0, IMGSTORE_EFORMAT, "not a public key");
+  check_refused(key_ed25519, strlen(key_ed25519), IMGSTORE_EUNSUPPORTED, "neither an RSA key nor one on P-256");
   check_refused(key_secp256k1, strlen(key_secp256k1), IMGSTORE_EUNSUPPORTED, "P-256");
   check_refused(key_rsa1024, strlen(key_rsa1024), IMGSTORE_EUNSUPPORTED, "1024 bits");
-  check_refused(key_ed25519, strlen(key_ed25519), IMGSTORE_EFORMAT, "not a public key");
   check_refused("-----BEGIN PGP PUBLIC KEY BLOCK-----\n", 37, IMGSTORE_EUNSUPPORTED, "OpenPGP");
   char with_nul[sizeof key_p256 + 1];
   memcpy(with_nul, key_p256, sizeof key_p256);
