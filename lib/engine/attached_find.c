@@ -149,10 +149,16 @@ static bool is_wanted(const ims_finder *f, const char *artifact_type) {
   return !f->artifact_type || ims_media_equal(artifact_type ? artifact_type : "", f->artifact_type);
 }
 
+/* Some registries list the type of the config, which says nothing when it is that of no object or of every image. */
+static bool tells_nothing(const char *type) {
+  return !type || !type[0] || ims_media_equal(type, IMS_MT_OCI_EMPTY) || ims_media_equal(type, IMS_MT_OCI_CONFIG) ||
+         ims_media_equal(type, IMS_MT_DOCKER_CONFIG);
+}
+
 /* The list tells a type: what cannot be a signature need not be fetched. An unknown one may be anything. */
 static bool may_be_wanted(const ims_finder *f, const imgstore_descriptor *d) {
   const char *type = d->artifact_type;
-  if (!type || !type[0])
+  if (tells_nothing(type))
     return true;
   if (f->flags & IMS_FIND_SIGNATURES)
     return ims_attached_kind(NULL, NULL, type) == IMGSTORE_ATTACHED_SIGNATURE;

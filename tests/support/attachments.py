@@ -153,11 +153,12 @@ class Place:
 
 
 class MemoryRegistry(website.Site):
-    """Keeps what is pushed. api: whether it has the referrers API; page: how many referrers an answer lists."""
+    """Keeps what is pushed. api: whether it has the referrers API; page: how many referrers an answer lists;
+    type_of_config: it lists the type of an artifact's config as that of the artifact."""
 
-    def __init__(self, api=True, page=100, honest_filter=True):
-        self.api, self.page, self.honest_filter = api, page, honest_filter
-        self.blobs, self.manifests, self.tags = {}, {}, {}
+    def __init__(self, api=True, page=100, honest_filter=True, type_of_config=False):
+        self.api, self.page, self.honest_filter, self.type_of_config = api, page, honest_filter, type_of_config
+        self.blobs, self.manifests, self.tags, self.uploads = {}, {}, {}, {}
         self.referrers_answer = None  # (status, content type, bytes) instead of the right one
         self.after_get = None  # called with the path after a manifest was sent
         super().__init__()
@@ -184,7 +185,12 @@ class MemoryRegistry(website.Site):
 
     def serve_upload(self, method, repository, name, query, _headers, body):
         if method == "POST":
-            return 202, {"Location": f"/v2/{repository}/blobs/uploads/one"}, b""
+            name = str(len(self.uploads))
+            self.uploads[name] = b""
+        if method in ("POST", "PATCH"):
+            self.uploads[name] += body
+            return 202, {"Location": f"/v2/{repository}/blobs/uploads/{name}"}, b""
+        body = self.uploads[name] + body
         if method == "PUT" and digest_of(body) == query.get("digest"):
             self.blobs[query["digest"]] = body
             return 201, {"Docker-Content-Digest": query["digest"], "Location": f"/v2/{repository}/blobs/x"}, b""
@@ -227,8 +233,9 @@ class MemoryRegistry(website.Site):
         for digest, (kind, data) in sorted(self.manifests.items()):
             document = json.loads(data)
             if (document.get("subject") or {}).get("digest") == name:
+                type_of = document["config"]["mediaType"]
                 found.append({"mediaType": kind, "digest": digest, "size": len(data),
-                              "artifactType": document.get("artifactType") or document["config"]["mediaType"],
+                              "artifactType": type_of if self.type_of_config else document.get("artifactType", type_of),
                               "annotations": document.get("annotations", {})})
         headers = {"Content-Type": OCI_INDEX}
         wanted = query.get("artifactType")

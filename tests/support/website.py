@@ -23,6 +23,18 @@ def end(server):
     server.server_close()
 
 
+def read_body(request):
+    """The body of a request that http.server has read the head of."""
+    if request.headers.get("Transfer-Encoding") != "chunked":
+        return request.rfile.read(int(request.headers.get("Content-Length") or 0))
+    pieces = []
+    while size := int(request.rfile.readline(), 16):
+        pieces.append(request.rfile.read(size))
+        request.rfile.readline()
+    request.rfile.readline()
+    return b"".join(pieces)
+
+
 class Site:
     """A server whose answer() says what every request gets; until stop(). requests: (method, path) of all of them."""
 
@@ -38,7 +50,7 @@ class Site:
                 pass
 
             def respond(self):
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                body = read_body(self)
                 with site.lock:
                     site.requests.append((self.command, self.path))
                     status, headers, answer = site.answer(self, body)
