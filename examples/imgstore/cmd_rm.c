@@ -8,6 +8,9 @@ static const option rm_options[] = {{OPTION_FORCE, 'f', "force", NULL,
                                      "with an ID: remove all names of the image; with --remote:\n"
                                      "where a tag cannot go alone, all tags of its manifest"},
                                     {OPTION_REMOTE, 0, "remote", NULL, "delete from the registry, not from the store"},
+                                    {OPTION_LOST_INSTANCES, 0, "lost-instances", NULL,
+                                     "also when instances stand on the image whose directories\n"
+                                     "are not where they were (deleted, or not mounted now)"},
                                     ROW_END};
 static const option_group rm_group = {"Options", rm_options};
 
@@ -76,6 +79,8 @@ static int run(cli *c) {
   if (option_given(&c->args, OPTION_REMOTE))
     return run_remote(c);
   uint32_t flags = option_given(&c->args, OPTION_FORCE) ? IMGSTORE_REMOVE_ALL_NAMES : 0;
+  if (option_given(&c->args, OPTION_LOST_INSTANCES))
+    flags |= IMGSTORE_REMOVE_LOST_INSTANCES;
   int status = cli_need_store(c, STORE_WRITE);
   if (status != CLI_OK)
     return status;
@@ -86,7 +91,8 @@ static int run(cli *c) {
     if (code != IMGSTORE_OK)
       status = cli_failed(c, code, &error);
     if (code == IMGSTORE_ECONFLICT)
-      cli_message(c, "rm --force removes all names of an image; delete takes the instances away that use one");
+      cli_message(c, "rm --force removes all names of an image; delete takes the instances away that use one,"
+                     " --lost-instances does without those that are lost");
     print_removed(c, report);
     imgstore_report_free(report);
   }

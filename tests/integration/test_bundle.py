@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import program
 import registry
 import rootfs
-from program import IS_ROOT, NOBODY, run_tool
+from program import NOBODY, run_tool
 
 CRUN = rootfs.crun()
 needs_crun = unittest.skipUnless(CRUN and rootfs.may_mount(), "no crun, or no privilege to mount")
