@@ -76,7 +76,8 @@ static void print_item(listing *l, const item *i) {
   table_cell(&l->table, units_size(i->size).text);
 }
 
-/* One that cannot be read is still listed, so that it can be removed or pulled again. */
+/* One that cannot be read is still listed, so that it can be removed or pulled again; what is no image at all, as an
+   artifact, has its place in the store too. */
 static void list_one(listing *l, const imgstore_report *report, size_t line, familiar *name) {
   imgstore_image *image = NULL;
   imgstore_error *error = NULL;
@@ -94,6 +95,8 @@ static void list_one(listing *l, const imgstore_report *report, size_t line, fam
     i.id = imgstore_image_id(image);
     i.digest = imgstore_image_target_digest(image);
     i.created = imgstore_image_text(image, IMGSTORE_IMAGE_CREATED);
+  } else if (code == IMGSTORE_EUNSUPPORTED) {
+    imgstore_error_free(error);
   } else {
     l->status = cli_failed(l->c, code, &error);
   }

@@ -535,6 +535,7 @@ class Artifacts(Builder):
         self.assertEqual([layer["mediaType"] for layer in manifest["layers"]],
                          ["application/octet-stream", "application/json", "application/octet-stream"])
         os.mkdir(self.path("out"))
+        self.assertIn("<none>", self.ok("ls", "bundle"))  # no image, but it has its place
         self.ok("artifact", "unpack", "bundle:1", self.path("out"))
         for name in ("model.bin", "conf.json", "empty"):
             with open(self.path(name), "rb") as one, open(self.path("out", name), "rb") as other:

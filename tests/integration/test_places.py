@@ -31,11 +31,10 @@ def setUpModule():
     here = [images.Layer([images.entry("here", images.noise(9 << 20, 7))]),
             images.Layer([images.entry("small", b"x")], "zstd")]
     there = [images.Layer([images.entry("there", images.noise(50000, 8))])]
-    multi = layout.multi({images.ARCHITECTURE: here, images.OTHER_ARCHITECTURE: there}, tag="multi")
+    layout.multi({images.ARCHITECTURE: here, images.OTHER_ARCHITECTURE: there}, tag="multi")
     one = layout.image(here[:1], "one")
     layout.image(there, "other")
-    index = next(e["digest"] for e in layout.entries if e["annotations"][images.REF_NAME] == "multi")
-    SHARED.update(folder=folder, site=site, layout=layout, one=one["digest"], multi=index)
+    SHARED.update(folder=folder, site=site, layout=layout, one=one["digest"])
     site.push(layout.folder, "one", "src/app", "1")
     site.push(layout.folder, "multi", "src/app", "multi", ["--all"])
 
@@ -138,13 +137,15 @@ class Pairs(PlacesCase):
 
     def test_all_platforms(self):
         first, second = self.path("first.tar"), self.path("second.tar")
-        self.ok("copy", "-q", "-a", f"docker://{self.site.name('src/app', 'multi')}", f"oci-archive:{first}:m")
-        self.assertEqual(self.raw(f"oci-archive:{first}:m"), SHARED["multi"])
+        source = f"docker://{self.site.name('src/app', 'multi')}"
+        index = self.raw(source)  # what skopeo pushed: some releases write an index anew
+        self.ok("copy", "-q", "-a", source, f"oci-archive:{first}:m")
+        self.assertEqual(self.raw(f"oci-archive:{first}:m"), index)
         self.ok("copy", "-q", "-a", f"oci-archive:{first}:m", f"docker-archive:{second}:example.test/m:1")
         self.assertEqual(len(json.loads(members(second)["manifest.json"])), 2)
         name = self.site.name(self.repository)
         self.ok("copy", "-q", "-a", f"oci-archive:{first}:m", f"docker://{name}")
-        self.assertEqual(self.raw(f"docker://{name}"), SHARED["multi"])
+        self.assertEqual(self.raw(f"docker://{name}"), index)
 
     def test_dry_run_writes_nothing(self):
         path, source = self.path("plan.tar"), f"oci-archive:{self.archive('oci-archive')}"
