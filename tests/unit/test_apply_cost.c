@@ -7,11 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include <cmocka.h>
 
-#include "stack_fixture.h"
+#include "apply_fixture.h"
 
 static long reads;
 
@@ -52,42 +51,9 @@ static void test_hidden_again(void **state) {
   scratch_close(&s);
 }
 
-static double user_seconds(void) {
-  struct rusage usage;
-  assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
-  return (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec;
-}
-
-/* Processor time, without the system's, of a layer of so many whiteouts in one directory, applied without those below
- * it. */
-static double time_of_whiteouts(int count) {
-  scratch s;
-  stack k = {.trusted = false};
-  ims_buf layer;
-  scratch_open(&s);
-  ims_buf_init(&layer, &ims_alloc_default, 1 << 24);
-  add_lines(&layer, "f d/.wh.%d", count);
-  double begin = user_seconds();
-  assert_int_equal(stack_apply(&k, &s, LAYERS("d d\n", ims_buf_text(&layer)), false), 0);
-  double end = user_seconds();
-  assert_int_equal(k.redone, 0);
-  stack_free(&k);
-  ims_buf_free(&layer);
-  scratch_close(&s);
-  return end - begin;
-}
-
-static void test_many_whiteouts(void **state) {
-  enum { FEW = 2500, TIMES = 16 };
-  double few = time_of_whiteouts(FEW), many = time_of_whiteouts(FEW * TIMES);
-  print_message("%d times as many: %.3f s and %.3f s\n", TIMES, few, many);
-  assert_true(many < few * TIMES * 3);
-}
-
 int main(void) {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_hidden_again),
-      cmocka_unit_test(test_many_whiteouts),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
